@@ -1,1 +1,3 @@
-fn main(){}
+//! The command line: flags → configuration → role → exit code.
+
+fn main() {}

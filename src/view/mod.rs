@@ -1,0 +1,8 @@
+//! SHOW: everything read-only.
+//!
+//! In: a [`Store`](crate::store::Store). Out: bytes for Prometheus, HTTP clients and the terminal.
+//! It never reads the kernel: whatever it shows was read by a tick.
+
+mod answer;
+
+pub use answer::Answer;
