@@ -376,7 +376,7 @@ fn looks_like_our_escape(after: Option<&[u8]>) -> bool {
     match (digit(high), digit(low)) {
         (Some(high), Some(low)) => {
             let byte = high * 16 + low;
-            byte < 0x20 || byte >= 0x7f || byte == 0x22 || byte == 0x5c
+            !(0x20..0x7f).contains(&byte) || byte == 0x22 || byte == 0x5c
         }
         _ => false,
     }

@@ -5,9 +5,17 @@
 
 mod error;
 pub mod identity;
+mod inotify;
+mod kmsg;
 pub mod layout;
+mod pidwatch;
+mod registry;
+mod sink;
+mod tree;
+mod watch;
 mod workload;
 
 pub use error::DiscoverError;
 pub use layout::{CgroupLayout, LayoutKind, V1Controller};
+pub use watch::WatchStatus;
 pub use workload::{CgroupIdentity, CgroupKind, Discovery, ExitRecord, Metadata, QosClass, Runtime, Workload};
