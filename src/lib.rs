@@ -7,6 +7,7 @@
 //! runtimes, CRI ─► discover ──┘         (ring)
 //! ```
 
+pub mod config;
 pub mod units;
 
 pub mod discover;
