@@ -8,6 +8,7 @@
 //! ```
 
 pub mod config;
+pub mod doctor;
 pub mod logging;
 pub mod units;
 
