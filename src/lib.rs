@@ -7,6 +7,9 @@
 //! runtimes, CRI ─► discover ──┘         (ring)
 //! ```
 
+pub mod config;
+pub mod doctor;
+pub mod logging;
 pub mod units;
 
 pub mod discover;

@@ -3,6 +3,10 @@
 //! In: a [`Store`](crate::store::Store). Out: bytes for Prometheus, HTTP clients and the terminal.
 //! It never reads the kernel: whatever it shows was read by a tick.
 
+pub mod api;
+pub mod rates;
+pub mod top;
+
 mod answer;
 
 pub use answer::Answer;

@@ -1,0 +1,274 @@
+//! Which path is answered by what, and how each is documented.
+//!
+//! In: store, path, query, instant. Out: an [`Answer`]. The attributes on the handlers are what `/openapi.json` says;
+//! a test holds the two lists together.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::sample::catalogue::Table;
+use crate::sample::{NodeSample, Subject, SubjectId};
+use crate::store::{Store, StoreError};
+use crate::view::Answer;
+use crate::view::rates::Pair;
+
+use super::container::{self, Container, ContainerList, Filter};
+use super::find::find;
+use super::history::{self, CONTAINER_PARTS, History, NODE_PARTS, Range, Wanted};
+use super::metrics::{self, MetricList};
+use super::node::{self, Node};
+use super::openapi;
+use super::pod::{self, PodList};
+use super::problem::{Problem, nearest};
+use super::request::{Query, percent_decode};
+use super::scene::{Now, Scene};
+use super::time::rfc3339;
+
+const PREFIX: &str = "/api/v1/";
+
+/// Paths below the prefix that somebody else answers.
+const NOT_OURS: [&str; 1] = ["read"];
+
+/// Everything a handler may look at.
+#[derive(Debug, Clone, Copy)]
+struct Request<'a> {
+    store: &'a Store,
+    query: &'a Query,
+    now: Now,
+}
+
+/// Answers a request; `None` when the path is not one of the API's.
+pub(super) fn answer(store: &Store, path: &str, query: Option<&str>, now: Now) -> Option<Answer> {
+    if path == "/openapi.json" {
+        return Some(json(&openapi::document()).unwrap_or_else(|problem| problem.into_answer(path)));
+    }
+    let rest = path.strip_prefix(PREFIX)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if NOT_OURS.contains(&rest) {
+        return None;
+    }
+    let query = &Query::parse(query);
+    let request = Request { store, query, now };
+    let answered = match rest {
+        "node" => get_node(request),
+        "node/history" => get_node_history(request),
+        "containers" => get_containers(request),
+        "pods" => get_pods(request),
+        "metrics" => get_metrics(request),
+        _ => match rest.strip_prefix("containers/").map(|rest| (rest, rest.strip_suffix("/history"))) {
+            Some((_, Some(id))) => get_container_history(request, &percent_decode(id)),
+            Some((id, None)) => get_container(request, &percent_decode(id)),
+            None => Err(unknown_path(path)),
+        },
+    };
+    Some(answered.unwrap_or_else(|problem| problem.into_answer(path)))
+}
+
+fn unknown_path(path: &str) -> Problem {
+    let known = openapi::paths();
+    let near = nearest(path, known.iter().map(String::as_str));
+    let hint = near.map_or_else(String::new, |near| format!("; the nearest is {near}"));
+    Problem::unknown_path(format!("nothing is served at {path}{hint}. /openapi.json lists every path"))
+}
+
+fn json(value: &impl Serialize) -> Result<Answer, Problem> {
+    let body = serde_json::to_vec(value).map_err(|error| Problem::not_serialisable(error.to_string()))?;
+    Ok(Answer { status: 200, content_type: "application/json", body })
+}
+
+impl Request<'_> {
+    fn with_scene<T>(&self, read: impl FnOnce(&Scene<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        let (newest, before) = self.store.latest_pair().ok_or_else(Problem::no_sample)?;
+        let pair = Pair::new(&newest, before.as_deref());
+        read(&Scene::new(&pair, self.now))
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Subject>, Problem> {
+        let newest = self.store.latest().ok_or_else(Problem::no_sample)?;
+        find(id, &newest, &self.store.remembered())
+    }
+
+    /// The history of one column. `owner` is the container, or `None` for the node's own.
+    fn history(&self, id: String, subject: SubjectId, wanted: &Wanted, of: Option<String>) -> Result<Answer, Problem> {
+        let range = Range::parse(self.query, wanted.metric, self.now)?;
+        let read = self.store.history(subject, wanted.column, range.read_from(), range.end);
+        let points = read.map_err(|error| match error {
+            StoreError::UnknownSubject => Problem::no_history(format!(
+                "{error}; what is kept begins at {}",
+                self.store.stats().oldest.map_or_else(|| "the next tick".to_owned(), rfc3339)
+            )),
+            other => Problem::no_history(other.to_string()),
+        })?;
+        json(&History {
+            id,
+            metric: wanted.name(),
+            of,
+            unit: history::unit(wanted.metric, range.function),
+            kind: wanted.metric.kind.as_str().to_owned(),
+            function: range.function,
+            step_seconds: range.step_nanos.map(|nanos| nanos as f64 / 1e9),
+            start: rfc3339(range.start),
+            end: rfc3339(range.end),
+            points: history::fold(&points, &range)?,
+        })
+    }
+
+    /// The row of a table that a container or the node has several of: the one named, or the only one.
+    fn part(&self, owner: Option<SubjectId>, wanted: &Wanted, newest: &NodeSample) -> Result<Arc<Subject>, Problem> {
+        let remembered = self.store.remembered();
+        let living = newest.roster.subjects(wanted.table).iter();
+        let mut parts: Vec<_> = living.filter(|subject| subject.owner == owner).collect();
+        let gone = remembered.iter().rev().map(|known| &known.subject);
+        let known: Vec<_> = parts.iter().map(|subject| Arc::clone(&subject.name)).collect();
+        parts.extend(gone.filter(|subject| {
+            subject.table == wanted.table && subject.owner == owner && !known.contains(&subject.name)
+        }));
+        let names = || parts.iter().map(|subject| &*subject.name).collect::<Vec<_>>().join(", ");
+        let parameter = history::prefix(wanted.table);
+        match (&wanted.of, parts.as_slice()) {
+            (_, []) => Err(Problem::no_history(format!("it has no {parameter}"))),
+            (None, [only]) => Ok(Arc::clone(only)),
+            (None, _) => {
+                Err(Problem::bad_parameter(format!("which {parameter}? Add {parameter}= one of: {}", names())))
+            }
+            (Some(name), several) => {
+                let named = several.iter().find(|subject| *subject.name == **name);
+                named.map(|subject| Arc::clone(subject)).ok_or_else(|| {
+                    Problem::bad_parameter(format!("there is no {parameter} '{name}'; there is: {}", names()))
+                })
+            }
+        }
+    }
+}
+
+/// The machine, what it uses and how the agent is.
+#[utoipa::path(get, path = "/api/v1/node", tag = "node", responses(
+    (status = 200, description = "The node at the newest tick", body = Node),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_node(request: Request<'_>) -> Result<Answer, Problem> {
+    request.query.only(&[])?;
+    let stats = request.store.stats();
+    json(&request.with_scene(|scene| Ok(node::read(scene, &stats)))?)
+}
+
+/// Every container of the node; with `all` every cgroup.
+#[utoipa::path(get, path = "/api/v1/containers", tag = "containers", params(
+    ("all" = Option<bool>, Query, description = "Also pods, sandboxes, services, slices and all other cgroups"),
+    ("kind" = Option<String>, Query, description = "Only these kinds, separated by commas: `container,sandbox`", example = "container"),
+    ("namespace" = Option<String>, Query, description = "Only this Kubernetes namespace"),
+    ("pod" = Option<String>, Query, description = "Only this pod"),
+    ("name" = Option<String>, Query, description = "Only this name: the container's in its pod, or the runtime's"),
+    ("gone" = Option<bool>, Query, description = "Also those that have ended and whose history is still kept"),
+), responses(
+    (status = 200, description = "The containers at the newest tick", body = ContainerList),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_containers(request: Request<'_>) -> Result<Answer, Problem> {
+    let filter = Filter::parse(request.query)?;
+    let list = request.with_scene(|scene| Ok::<ContainerList, _>(container::list(scene, request.store, &filter)))?;
+    json(&list)
+}
+
+/// One container.
+#[utoipa::path(get, path = "/api/v1/containers/{id}", tag = "containers", params(
+    ("id" = String, Path, description = "Container ID or a unique beginning of 6 or more characters, name, \
+        namespace/pod/container, or cgroup path; slashes as `%2F`", example = "%2Fsystem.slice%2Fssh.service"),
+), responses(
+    (status = 200, description = "The container at the newest tick, or what is remembered of it", body = Container),
+    (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "There are several", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_container(request: Request<'_>, id: &str) -> Result<Answer, Problem> {
+    request.query.only(&[])?;
+    let subject = request.find(id)?;
+    json(&request.with_scene(|scene| container::one(scene, request.store, &subject))?)
+}
+
+/// One metric of one container over time, also after it has ended.
+#[utoipa::path(get, path = "/api/v1/containers/{id}/history", tag = "history", params(
+    ("id" = String, Path, description = "As for the container", example = "my-namespace%2Fmy-pod%2Fmy-container"),
+    ("metric" = String, Query, description = "A name of `/api/v1/metrics`: `cpu_usage_usec`, `device.io_r_bytes`, \
+        `interface.rx_bytes`, `hugetlb.hugetlb_current_bytes`", example = "memory_current_bytes"),
+    ("device" = Option<String>, Query, description = "Which block device, for `device.…`; not needed when it has one"),
+    ("interface" = Option<String>, Query, description = "Which network interface, for `interface.…`"),
+    ("hugetlb" = Option<String>, Query, description = "Which huge page size, for `hugetlb.…`"),
+    ("start" = Option<String>, Query, description = "RFC 3339, unix seconds, `now` or relative to now (`-15m`); \
+        15 minutes before the end when not given", example = "-15m"),
+    ("end" = Option<String>, Query, description = "As `start`; now when not given"),
+    ("step" = Option<String>, Query, description = "`500ms`, `1s`, `5m`: one point for each step, null where nothing \
+        was read; every point when not given", example = "1s"),
+    ("fn" = Option<String>, Query, description = "`last` (the raw value, the default), `rate` (per second, counters \
+        only), `min`, `max` or `avg`", example = "last"),
+), responses(
+    (status = 200, description = "The points, at most 11,000", body = History),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such container or metric, or no history is kept", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Several containers fit", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Too many points: use a larger step", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_container_history(request: Request<'_>, id: &str) -> Result<Answer, Problem> {
+    let wanted = Wanted::parse(request.query, Table::Cgroup, CONTAINER_PARTS)?;
+    let cgroup = request.find(id)?;
+    let shown_id = cgroup.workload.as_deref().map_or_else(String::new, |workload| container::id_of(&cgroup, workload));
+    if wanted.table == Table::Cgroup {
+        return request.history(shown_id, cgroup.id, &wanted, None);
+    }
+    let newest = request.store.latest().ok_or_else(Problem::no_sample)?;
+    let part = request.part(Some(cgroup.id), &wanted, &newest)?;
+    request.history(shown_id, part.id, &wanted, Some(part.name.to_string()))
+}
+
+/// One metric of the node over time.
+#[utoipa::path(get, path = "/api/v1/node/history", tag = "history", params(
+    ("metric" = String, Query, description = "A name of `/api/v1/metrics`: `cpu_user_ticks`, `disk.disk_reads`, \
+        `interface.rx_bytes`, `filesystem.filesystem_free_bytes`", example = "meminfo_mem_available_bytes"),
+    ("cpu" = Option<String>, Query, description = "Which CPU, for `cpu.…`", example = "cpu0"),
+    ("disk" = Option<String>, Query, description = "Which block device, for `disk.…`"),
+    ("interface" = Option<String>, Query, description = "Which network interface, for `interface.…`"),
+    ("filesystem" = Option<String>, Query, description = "Which mount point, for `filesystem.…`", example = "/"),
+    ("start" = Option<String>, Query, description = "As for a container's history", example = "-15m"),
+    ("end" = Option<String>, Query, description = "As `start`; now when not given"),
+    ("step" = Option<String>, Query, description = "As for a container's history", example = "10s"),
+    ("fn" = Option<String>, Query, description = "`last`, `rate`, `min`, `max` or `avg`", example = "avg"),
+), responses(
+    (status = 200, description = "The points, at most 11,000", body = History),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such metric, or no history is kept", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Too many points: use a larger step", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_node_history(request: Request<'_>) -> Result<Answer, Problem> {
+    let wanted = Wanted::parse(request.query, Table::Node, NODE_PARTS)?;
+    let newest = request.store.latest().ok_or_else(Problem::no_sample)?;
+    let part = request.part(None, &wanted, &newest)?;
+    let of = (wanted.table != Table::Node).then(|| part.name.to_string());
+    request.history("node".to_owned(), part.id, &wanted, of)
+}
+
+/// What each pod uses.
+#[utoipa::path(get, path = "/api/v1/pods", tag = "pods", params(
+    ("namespace" = Option<String>, Query, description = "Only this Kubernetes namespace"),
+    ("name" = Option<String>, Query, description = "Only the pod of this name"),
+), responses(
+    (status = 200, description = "The pods at the newest tick", body = PodList),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_pods(request: Request<'_>) -> Result<Answer, Problem> {
+    let list: PodList = request.with_scene(|scene| pod::list(scene, request.query))?;
+    json(&list)
+}
+
+/// Every metric whose history is kept.
+#[utoipa::path(get, path = "/api/v1/metrics", tag = "history", responses(
+    (status = 200, description = "The catalogue", body = MetricList),
+))]
+fn get_metrics(request: Request<'_>) -> Result<Answer, Problem> {
+    request.query.only(&[])?;
+    json(&metrics::list())
+}
