@@ -11,6 +11,7 @@ mod node_sample;
 mod self_stats;
 mod tally;
 
+pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, QosClass, Runtime, Workload};
 pub use machine::MachineFacts;
 pub use node_sample::{NodeSample, Roster, Subject, SubjectId};
 pub use self_stats::{SelfStats, SourceFile, TICK_BUCKETS_USEC};

@@ -4,5 +4,6 @@
 //! It never reads the kernel: whatever it shows was read by a tick.
 
 mod answer;
+pub mod prometheus;
 
 pub use answer::Answer;
