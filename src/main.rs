@@ -6,8 +6,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ringside::config::ConfigError;
+use ringside::config::{AgentConfig, AgentFlags, ConfigError};
 use ringside::doctor::{self, DoctorArgs};
+use ringside::logging;
+use ringside::view::top::TopArgs;
 
 /// Every container's counters, every second, with hours of memory.
 #[derive(Debug, Parser)]
@@ -19,6 +21,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// Run the node agent
+    Agent(AgentFlags),
+    /// Show pods and containers live, or once as a table
+    Top(TopArgs),
     /// Tell what this node lets the agent see, and cure what is missing
     Doctor(DoctorArgs),
 }
@@ -41,12 +47,21 @@ fn main() -> ExitCode {
 fn run(role: Role) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match role {
+        Role::Agent(flags) => ringside::agent::run(&started(&flags)?).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Role::Top(args) => ringside::view::top::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Role::Doctor(args) => {
             let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let report = doctor::run(&args, colour, &mut out)?;
             Ok(if report.agent_can_run { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
     }
+}
+
+/// Reads the configuration and starts logging by it.
+fn started(flags: &AgentFlags) -> anyhow::Result<AgentConfig> {
+    let config = AgentConfig::from_process(flags)?;
+    logging::start(&config)?;
+    Ok(config)
 }
 
 /// Tells the error on standard error and finds its exit code. A reader that has gone away (`| head`) is no failure.

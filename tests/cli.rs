@@ -25,7 +25,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 /// Roles that take the agent's flags.
-const ROLES: [&str; 1] = ["doctor"];
+const ROLES: [&str; 2] = ["agent", "doctor"];
 
 /// A configuration file that lives as long as the test.
 fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {

@@ -11,10 +11,12 @@ use crate::kernel::cgroup::single_value::{parse_limit, parse_value};
 use crate::kernel::cgroup_v1::blkio::blkio_lines;
 use crate::kernel::cgroup_v1::cfs::parse_cfs_quota;
 use crate::kernel::cgroup_v1::cpu_stat::parse_cpu_stat as parse_cpu_stat_v1;
-use crate::kernel::cgroup_v1::cpuacct::{parse_cpuacct_stat, parse_cpuacct_usage};
+use crate::kernel::cgroup_v1::cpu_stat_local::parse_cpu_stat_local as parse_cpu_stat_local_v1;
+use crate::kernel::cgroup_v1::cpuacct_stat::parse_cpuacct_stat;
+use crate::kernel::cgroup_v1::cpuacct_usage::parse_cpuacct_usage;
 use crate::kernel::cgroup_v1::limits::parse_limit_in_bytes;
 use crate::kernel::cgroup_v1::memory_stat::parse_memory_stat as parse_memory_stat_v1;
-use crate::kernel::cgroup_v1::oom_control::parse_oom_control;
+use crate::kernel::cgroup_v1::memory_oom_control::parse_memory_oom_control;
 use crate::sample::catalogue::{CgroupColumn as C, DeviceColumn as D, HugetlbColumn as H};
 use crate::sample::self_stats::SourceFile as File;
 
@@ -125,7 +127,7 @@ fn cpu_stat_v1(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 }
 
 fn cpu_stat_local(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
-    let throttled_nsec = bytes.and_then(|bytes| parse_cpu_stat_v1(bytes).throttled_time_nsec);
+    let throttled_nsec = bytes.and_then(|bytes| parse_cpu_stat_local_v1(bytes).throttled_time_nsec);
     rows.row.put(C::CpuLocalThrottledUsec, throttled_nsec.map(|nsec| nsec / 1_000));
 }
 
@@ -138,7 +140,7 @@ fn pids_max(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 }
 
 fn oom_control(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
-    let control = bytes.map(parse_oom_control).unwrap_or_default();
+    let control = bytes.map(parse_memory_oom_control).unwrap_or_default();
     let row = &mut rows.row;
     row.put(C::MemoryEventsOomKill, control.oom_kill);
     row.put(C::MemoryUnderOom, control.under_oom);

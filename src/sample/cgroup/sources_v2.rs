@@ -11,6 +11,7 @@ use crate::kernel::cgroup::cgroup_stat::parse_cgroup_stat;
 use crate::kernel::cgroup::cpu_max::parse_cpu_max;
 use crate::kernel::cgroup::cpu_stat::parse_cpu_stat;
 use crate::kernel::cgroup::cpu_stat_local::parse_cpu_stat_local;
+use crate::kernel::cgroup::hugetlb_events::parse_hugetlb_events;
 use crate::kernel::cgroup::io_stat::io_stat_lines;
 use crate::kernel::cgroup::memory_events::{MemoryEvents, parse_memory_events};
 use crate::kernel::cgroup::memory_stat::parse_memory_stat;
@@ -295,7 +296,7 @@ fn hugetlb_max(bytes: Option<&[u8]>, part: u32, rows: &mut CgroupRows) {
 
 fn hugetlb_events(bytes: Option<&[u8]>, part: u32, rows: &mut CgroupRows) {
     if let Some(row) = rows.page_size(part) {
-        row.put(H::EventsMax, bytes.and_then(|bytes| parse_pids_events(bytes).max));
+        row.put(H::EventsMax, bytes.and_then(|bytes| parse_hugetlb_events(bytes).max));
     }
 }
 
