@@ -27,7 +27,10 @@ mount_v1() {
     mount -t cgroup -o cpu,cpuacct cgroup "$1/cpu,cpuacct"
     ln -s cpu,cpuacct "$1/cpu"
     ln -s cpu,cpuacct "$1/cpuacct"
-    for controller in memory blkio pids cpuset hugetlb devices freezer; do
+    mkdir -p "$1/net_cls,net_prio"
+    mount -t cgroup -o net_cls,net_prio cgroup "$1/net_cls,net_prio"
+    # All that the kernel has: one that is left over would show up in a cgroup2 tree.
+    for controller in $(awk '!/^#/ && $1 !~ /^(cpu|cpuacct|net_cls|net_prio)$/ { print $1 }' /proc/cgroups); do
         mkdir -p "$1/$controller"
         mount -t cgroup -o "$controller" cgroup "$1/$controller"
     done
@@ -55,7 +58,7 @@ esac
 
 # A real disk, so that containers have block input and output to count.
 mkdir -p /scratch
-mkfs.ext2 -F /dev/vda >/dev/null && mount -t ext4 /dev/vda /scratch || echo "lab: no scratch disk"
+mount -t ext4 /dev/vda /scratch || echo "lab: no scratch disk"
 
 mkdir -p /lab/log /lab/bundles
 httpd -p 8001 -h /lab/www && echo "lab: ready"

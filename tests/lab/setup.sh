@@ -25,6 +25,7 @@ qemu-system-x86             qemu-system-x86_64
 cpio                        cpio
 busybox-static              /var/lib/dpkg/info/busybox-static.list
 iptables                    iptables
+e2fsprogs                   mke2fs
 iproute2                    ip
 util-linux                  nsenter
 mount                       mount

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::cri::{self, Cri, empty};
 use super::docker::busybox_rootfs;
 use super::network::Bridge;
-use super::process::{Running, Spawn, lab_folder, path_with_sbin, remove_folder_script, require_root, run, try_run};
+use super::process::{Running, Spawn, end_containerd_script, lab_folder, path_with_sbin, remove_folder_script, require_root, run, try_run};
 
 /// A shell image; its default command sleeps.
 pub const BUSYBOX: &str = "lab.test/busybox:lab";
@@ -114,15 +114,11 @@ impl Containerd {
         let end_tasks = format!(
             "{ctr} tasks ls -q | while read -r t; do {ctr} tasks kill -a -s KILL $t; {ctr} tasks rm -f $t; done\n"
         );
-        let end_leftovers = format!(
-            "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -F -- '-address {}' && kill -KILL ${{p#/proc/}}; done\n",
-            socket.display()
-        );
         let process = Spawn::new("containerd", "containerd")
             .args(["--config", config_file.to_str().unwrap()])
             .env("PATH", path_with_sbin())
             .before_end(end_tasks)
-            .after_end(end_leftovers + &bridge.remove_script() + &remove_folder_script(&folder))
+            .after_end(end_containerd_script(&folder) + &bridge.remove_script() + &remove_folder_script(&folder))
             .start(&folder);
         let cri = process.wait_until("a runtime and a network that CRI calls ready", Duration::from_secs(60), || {
             let cri = Cri::connect(&socket)?;

@@ -9,7 +9,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use super::network::Bridge;
-use super::process::{Running, Spawn, lab_folder, path_with_sbin, remove_folder_script, require_root, run, try_run};
+use super::process::{Running, Spawn, end_containerd_script, lab_folder, path_with_sbin, remove_folder_script, require_root, run, try_run};
 
 /// The image that [`Dockerd::import_busybox`] makes.
 pub const BUSYBOX: &str = "busybox:lab";
@@ -29,11 +29,6 @@ impl Dockerd {
         let socket = format!("unix://{}", at("docker.sock"));
         // Containers go first, while the daemon can still undo their mounts, networks and cgroups.
         let remove_containers = format!("docker -H {socket} ps -aq | xargs -r docker -H {socket} rm -fv");
-        // What a killed daemon leaves: its own containerd and the shims, named by sockets in this folder.
-        let end_leftovers = format!(
-            "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -F ' {}/' && [ ${{p#/proc/}} != $$ ] && kill -KILL ${{p#/proc/}}; done\n",
-            folder.display()
-        );
         let process = Spawn::new("dockerd", "dockerd")
             .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
             .args(["--config-file", &at("daemon.json"), "--host", &socket])
@@ -42,7 +37,7 @@ impl Dockerd {
             .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--shutdown-timeout", "3"])
             .env("PATH", path_with_sbin())
             .before_end(remove_containers)
-            .after_end(end_leftovers + &bridge.remove_script() + &remove_folder_script(&folder));
+            .after_end(end_containerd_script(&folder) + &bridge.remove_script() + &remove_folder_script(&folder));
         fs::write(folder.join("daemon.json"), "{}").unwrap();
         let dockerd = Self { process: process.start(&folder), bridge, folder };
         dockerd.process.wait_until("an answer to docker version", Duration::from_secs(60), || {
@@ -119,6 +114,7 @@ impl Dockerd {
 }
 
 /// A root file system of busybox-static: `/bin/busybox`, a link for each of its commands, and empty folders.
+/// Its `wget` crashes, since a static glibc finds no resolver here; `nc` with an address works.
 pub fn busybox_rootfs(folder: &Path) {
     for name in ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"] {
         fs::create_dir_all(folder.join(name)).unwrap();

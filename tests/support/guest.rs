@@ -82,6 +82,7 @@ impl Guest {
         let initramfs = build_initramfs(&folder, &kernel);
         let scratch = folder.join("scratch.img");
         File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
+        run("mke2fs", &["-q", "-t", "ext4", "-F", scratch.to_str().unwrap()]);
         let layout = match options.layout {
             CgroupLayout::V2 => "v2",
             CgroupLayout::V1 => "v1",

@@ -221,6 +221,20 @@ pub fn remove_folder_script(folder: &Path) -> String {
     )
 }
 
+/// Ends what a daemon that was killed leaves behind: its containerd and the shims, known by the folder in their
+/// arguments. The name is looked at too, since the watcher's own arguments hold this script.
+pub fn end_containerd_script(folder: &Path) -> String {
+    let folder = folder.to_str().expect("a lab folder has a plain name");
+    format!(
+        r#"
+        for p in /proc/[0-9]*; do
+            case "$(cat "$p/comm" 2>/dev/null)" in containerd*) ;; *) continue ;; esac
+            tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q -F ' {folder}/' && kill -KILL "${{p#/proc/}}"
+        done
+        "#
+    )
+}
+
 /// A TCP port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
