@@ -2,7 +2,8 @@
 //!
 //! In: a layout, words for the kernel's command line. Out: a guard that runs scripts in the guest, starts containers
 //! with `crun`, starts the agent and asks it. The kernel is Debian's 6.1 from the cache that `tests/lab/setup.sh`
-//! fills; the file system is an initramfs of busybox, crun and the agent's binary, made anew for each start.
+//! fills; the file system is an initramfs of busybox, crun, iproute2's `ip` and the agent's binary, made anew for each
+//! start.
 //!
 //! Times inside are 10 to 20 times those of the host: for behaviour, never for speed. A guest that does not
 //! boot fails the test with the end of its serial line.
@@ -28,6 +29,11 @@ const MODULES: [&str; 15] = [
 
 /// Where the agent listens in the guest; the host's port is [`Guest::agent_address`].
 pub const AGENT_LISTEN: &str = "0.0.0.0:8000";
+
+/// A boot takes 5 s, on busy cores 20 s.
+const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+/// The longest silence while a script runs.
+const EXEC_DEADLINE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupLayout {
@@ -105,13 +111,19 @@ impl Guest {
             .after_end(remove_folder_script(&folder))
             .start(&folder);
         let guest = Self { process, agent_address, exec_address, _turn: turn };
-        guest.process.wait_until("a guest that runs scripts", Duration::from_secs(240), || guest.try_exec("true"));
+        // Not before: qemu takes a connection at once and keeps it open while nobody in the guest answers.
+        guest.process.wait_until("\"lab: ready\" on the serial line", BOOT_DEADLINE, || {
+            if guest.process.log().contains("lab: ready") { Ok(()) } else { Err("not yet".to_owned()) }
+        });
+        guest.process.wait_until("a guest that runs scripts", BOOT_DEADLINE, || {
+            guest.try_exec("true", Duration::from_secs(10))
+        });
         guest
     }
 
     /// Runs a shell script in the guest as root, whatever its status is.
     pub fn exec(&self, script: &str) -> Exec {
-        self.try_exec(script).unwrap_or_else(|error| self.process.fail(&format!("{error}, while running:\n{script}")))
+        self.try_exec(script, EXEC_DEADLINE).unwrap_or_else(|error| self.process.fail(&format!("{error}, while running:\n{script}")))
     }
 
     /// Runs a script that must succeed, and gives what it printed.
@@ -122,8 +134,8 @@ impl Guest {
         stdout
     }
 
-    fn try_exec(&self, script: &str) -> Result<Exec, String> {
-        let response = http::post(self.exec_address, "/cgi-bin/exec", &[], script.as_bytes())?;
+    fn try_exec(&self, script: &str, deadline: Duration) -> Result<Exec, String> {
+        let response = http::request(self.exec_address, "POST", "/cgi-bin/exec", &[], script.as_bytes(), deadline)?;
         if response.status != 200 {
             return Err(format!("status {} of the guest's server", response.status));
         }
@@ -289,10 +301,17 @@ fn build_initramfs(folder: &Path, kernel: &Kernel) -> PathBuf {
     // Debug information would be most of the guest's memory.
     let agent = stage.join("lab/ringside");
     run("strip", &["--strip-debug", "-o", agent.to_str().unwrap(), BINARY]);
-    let crun = run("sh", &["-c", "command -v crun"]);
-    fs::copy(crun.trim(), stage.join("bin/crun")).expect("no crun; tests/lab/setup.sh installs it");
-    for program in [BINARY, crun.trim()] {
-        copy_libraries(program, &stage);
+    copy_libraries(BINARY, &stage);
+    // busybox has an `ip` too, which cannot make veth pairs or reach into a network namespace. Its shell prefers
+    // its own commands over files in PATH: a script that wants this one says /bin/ip.
+    for program in ["crun", "ip"] {
+        let path = run("sh", &["-c", "command -v \"$0\"", program]);
+        let target = stage.join("bin").join(program);
+        if target.is_symlink() {
+            fs::remove_file(&target).unwrap();
+        }
+        fs::copy(path.trim(), &target).unwrap();
+        copy_libraries(path.trim(), &stage);
     }
 
     let archive = folder.join("initramfs.cpio");
