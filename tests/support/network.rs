@@ -19,16 +19,31 @@ impl Bridge {
         remove_orphans();
         for number in 1..=250 {
             let name = format!("rs{number}");
-            if !try_run("ip", &["link", "add", &name, "type", "bridge"]).status.success() {
+            if !try_run("ip", &["link", "add", &name, "type", "bridge"])
+                .status
+                .success()
+            {
                 continue;
             }
             let gateway = format!("10.89.{number}.1");
             let alias = format!("ringside-lab {}", std::process::id());
             run("ip", &["link", "set", &name, "alias", &alias]);
-            run("ip", &["addr", "add", &format!("{gateway}/24"), "dev", &name]);
+            run(
+                "ip",
+                &["addr", "add", &format!("{gateway}/24"), "dev", &name],
+            );
             run("ip", &["link", "set", &name, "up"]);
-            run("iptables", &["-w", "-I", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT"]);
-            return Self { name, gateway, subnet: format!("10.89.{number}.0/24") };
+            run(
+                "iptables",
+                &[
+                    "-w", "-I", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT",
+                ],
+            );
+            return Self {
+                name,
+                gateway,
+                subnet: format!("10.89.{number}.0/24"),
+            };
         }
         panic!("no free bridge rs1 … rs250: remove old ones with \"ip link del\"");
     }
@@ -44,16 +59,27 @@ impl Bridge {
 fn remove_orphans() {
     for number in 1..=250 {
         let name = format!("rs{number}");
-        let Ok(alias) = fs::read_to_string(format!("/sys/class/net/{name}/ifalias")) else { continue };
-        let Some(pid) = alias.trim().strip_prefix("ringside-lab ") else { continue };
-        let children_may_still_clean_up = fs::exists(format!("/proc/{pid}")).unwrap_or(true) || has_ports(&name);
+        let Ok(alias) = fs::read_to_string(format!("/sys/class/net/{name}/ifalias")) else {
+            continue;
+        };
+        let Some(pid) = alias.trim().strip_prefix("ringside-lab ") else {
+            continue;
+        };
+        let children_may_still_clean_up =
+            fs::exists(format!("/proc/{pid}")).unwrap_or(true) || has_ports(&name);
         if !children_may_still_clean_up {
-            let _gone_already = try_run("iptables", &["-w", "-D", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT"]);
+            let _gone_already = try_run(
+                "iptables",
+                &[
+                    "-w", "-D", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT",
+                ],
+            );
             let _gone_already = try_run("ip", &["link", "del", &name]);
         }
     }
 }
 
 fn has_ports(bridge: &str) -> bool {
-    fs::read_dir(format!("/sys/class/net/{bridge}/brif")).is_ok_and(|mut ports| ports.next().is_some())
+    fs::read_dir(format!("/sys/class/net/{bridge}/brif"))
+        .is_ok_and(|mut ports| ports.next().is_some())
 }
