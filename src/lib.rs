@@ -12,6 +12,8 @@ pub mod doctor;
 pub mod logging;
 pub mod units;
 
+pub mod agent;
+
 pub mod discover;
 pub mod kernel;
 

@@ -6,7 +6,9 @@
 //! Never parses, never follows a link below a root, never holds a lock. Next: the readers of `sample/`, with the
 //! parsers of this folder.
 
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -137,6 +139,14 @@ impl KernelFile {
         Ok(Self { fd, records })
     }
 
+    /// The inode's number. For `/proc/PID/net/*` it names the network namespace, and takes no permission to ask.
+    ///
+    /// # Errors
+    /// The class of the error.
+    pub fn inode(&self) -> Result<u64, ErrorClass> {
+        rustix::fs::fstat(&self.fd).map(|stat| stat.st_ino).map_err(ErrorClass::of)
+    }
+
     /// Reads the file from its start into `buffer`.
     ///
     /// # Errors
@@ -209,6 +219,25 @@ impl CgroupDir {
         }
         let fd = rustix::fs::openat(&self.fd, name, FILE_FLAGS, Mode::empty()).map_err(ErrorClass::of)?;
         Ok(KernelFile { fd, records: Records::of_cgroup_file(name) })
+    }
+
+    /// Opens the file at `below`, a relative path that may not leave this folder nor pass a link. One system call and no
+    /// allocation: for the tick.
+    ///
+    /// # Errors
+    /// As [`CgroupDir::open_below`].
+    pub fn open_file_below(&self, below: &CStr, records: Records) -> Result<KernelFile, ErrorClass> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(&self.fd, below, FILE_FLAGS, Mode::empty(), resolve) {
+            Ok(fd) => Ok(KernelFile { fd, records }),
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let path = Path::new(OsStr::from_bytes(below.to_bytes()));
+                let name = path.file_name().and_then(OsStr::to_str).ok_or(ErrorClass::Other)?;
+                let file = self.open_each_part(path.parent().unwrap_or(Path::new("")))?.open_file(name)?;
+                Ok(KernelFile { records, ..file })
+            }
+            Err(errno) => Err(ErrorClass::of(errno)),
+        }
     }
 
     /// Opens, reads and closes the file `name` in this folder: for files that are not hot.

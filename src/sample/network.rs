@@ -12,8 +12,8 @@ use super::catalogue::{INTERFACE_METRICS, InterfaceColumn as I};
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
 use super::{Subject, SubjectId};
-use crate::kernel::file::{Directory, KernelFile, ReadBuffer};
-use crate::kernel::proc::net_dev::net_dev_lines;
+use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::proc::{Interface as Line, parse_net_dev};
 use crate::units::{ErrorClass, MonotonicNanos};
 
 /// Most interfaces that are shown of one namespace; a node with more shows its first ones.
@@ -54,7 +54,7 @@ pub(super) struct Namespace {
 /// What a namespace's read needs and no namespace owns.
 #[derive(Debug)]
 pub(super) struct NetContext<'a> {
-    pub proc: &'a Directory,
+    pub proc: &'a CgroupDir,
     pub buffer: &'a mut ReadBuffer,
     pub path: &'a mut Vec<u8>,
     pub stats: &'a mut SelfStats,
@@ -72,7 +72,7 @@ fn open_net_dev(pid: u32, context: &mut NetContext<'_>) -> Result<KernelFile, Er
     context.path.extend_from_slice(digits.format(pid).as_bytes());
     context.path.extend_from_slice(b"/net/dev\0");
     let path = CStr::from_bytes_with_nul(context.path).map_err(|_| ErrorClass::Other)?;
-    context.proc.open(path)
+    context.proc.open_file_below(path, Records::Many)
 }
 
 impl Namespace {
@@ -90,13 +90,13 @@ impl Namespace {
         if file.inode() != Ok(self.id.0) {
             return Read::Lost;
         }
-        let bytes = match file.read(context.buffer) {
+        let bytes = match file.read_into(context.buffer) {
             Ok(bytes) => bytes,
             Err(class) => return lost(class, context.stats),
         };
         self.interfaces.iter_mut().for_each(|interface| interface.seen = false);
         let mut changed = false;
-        for (position, line) in net_dev_lines(bytes).enumerate().take(INTERFACES_CAP) {
+        for (position, line) in parse_net_dev(bytes).enumerate().take(INTERFACES_CAP) {
             changed |= self.put(position, &line, now);
         }
         let before = self.interfaces.len();
@@ -106,7 +106,7 @@ impl Namespace {
 
     /// Writes one line's counters; `true` when the interface is new. Interfaces keep their order from tick to tick, so
     /// the one at the same position is tried first.
-    fn put(&mut self, position: usize, line: &crate::kernel::proc::net_dev::NetDevLine<'_>, now: MonotonicNanos) -> bool {
+    fn put(&mut self, position: usize, line: &Line<'_>, now: MonotonicNanos) -> bool {
         let named = |interface: &Interface| *interface.name == *line.name;
         let found = match self.interfaces.get(position) {
             Some(interface) if named(interface) => Some(position),

@@ -4,6 +4,7 @@
 //! per disk. Kernel documentation: `Documentation/filesystems/proc.rst`, `Documentation/admin-guide/iostats.rst`,
 //! `Documentation/accounting/psi.rst`. Next: `sampler.rs`.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::Subject;
@@ -12,14 +13,11 @@ use super::catalogue::{
 };
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
-use crate::kernel::file::{Directory, KernelFile, ReadBuffer};
-use crate::kernel::pressure::{Pressure, parse_pressure};
-use crate::kernel::proc::diskstats::diskstats_lines;
-use crate::kernel::proc::loadavg::parse_loadavg;
-use crate::kernel::proc::meminfo::parse_meminfo;
-use crate::kernel::proc::stat::{CpuTimes, cpu_lines, parse_stat};
-use crate::kernel::proc::uptime::parse_uptime;
-use crate::kernel::proc::vmstat::parse_vmstat;
+use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::cgroup::{Pressure, parse_pressure};
+use crate::kernel::proc::{
+    CpuTimes, parse_diskstats, parse_loadavg, parse_meminfo, parse_stat, parse_uptime, parse_vmstat, per_cpu,
+};
 use crate::units::{ErrorClass, MonotonicNanos};
 
 /// A row of a CPU or a disk.
@@ -46,14 +44,15 @@ pub(super) struct NodeRows {
 
 /// One file and where its values go.
 struct NodeFile {
-    name: &'static std::ffi::CStr,
+    name: &'static CStr,
+    records: Records,
     apply: fn(Option<&[u8]>, &mut NodeRows),
     file: Option<KernelFile>,
 }
 
 /// Reads the node's files.
 pub(super) struct NodeReader {
-    proc: Arc<Directory>,
+    proc: Arc<CgroupDir>,
     files: [NodeFile; 10],
     pub rows: NodeRows,
 }
@@ -68,21 +67,21 @@ impl std::fmt::Debug for NodeReader {
 const LOOK_AGAIN_TICKS: u64 = 30;
 
 impl NodeReader {
-    pub fn new(proc: Arc<Directory>) -> Self {
-        let file = |name, apply| NodeFile { name, apply, file: None };
+    pub fn new(proc: Arc<CgroupDir>) -> Self {
+        let file = |name, records, apply| NodeFile { name, records, apply, file: None };
         Self {
             proc,
             files: [
-                file(c"stat", stat),
-                file(c"meminfo", meminfo),
-                file(c"vmstat", vmstat),
-                file(c"loadavg", loadavg),
-                file(c"uptime", uptime),
-                file(c"diskstats", diskstats),
-                file(c"pressure/cpu", |bytes, rows| pressure(bytes, &mut rows.row, &CPU_PRESSURE)),
-                file(c"pressure/memory", |bytes, rows| pressure(bytes, &mut rows.row, &MEMORY_PRESSURE)),
-                file(c"pressure/io", |bytes, rows| pressure(bytes, &mut rows.row, &IO_PRESSURE)),
-                file(c"pressure/irq", irq_pressure),
+                file(c"stat", Records::One, stat),
+                file(c"meminfo", Records::One, meminfo),
+                file(c"vmstat", Records::Many, vmstat),
+                file(c"loadavg", Records::One, loadavg),
+                file(c"uptime", Records::One, uptime),
+                file(c"diskstats", Records::Many, diskstats),
+                file(c"pressure/cpu", Records::One, |bytes, rows| pressure(bytes, &mut rows.row, &CPU_PRESSURE)),
+                file(c"pressure/memory", Records::One, |bytes, rows| pressure(bytes, &mut rows.row, &MEMORY_PRESSURE)),
+                file(c"pressure/io", Records::One, |bytes, rows| pressure(bytes, &mut rows.row, &IO_PRESSURE)),
+                file(c"pressure/irq", Records::One, irq_pressure),
             ],
             rows: NodeRows {
                 row: Row::new(NODE_METRICS.len()),
@@ -98,10 +97,10 @@ impl NodeReader {
         self.rows.changed = false;
         for file in &mut self.files {
             if file.file.is_none() && (tick == 1 || tick.is_multiple_of(LOOK_AGAIN_TICKS)) {
-                file.file = self.proc.open(file.name).inspect_err(|class| count(stats, *class)).ok();
+                file.file = self.proc.open_file_below(file.name, file.records).inspect_err(|class| count(stats, *class)).ok();
             }
             let Some(open) = &file.file else { continue };
-            match open.read(buffer) {
+            match open.read_into(buffer) {
                 Ok(bytes) => (file.apply)(Some(bytes), &mut self.rows),
                 Err(class) => {
                     count(stats, class);
@@ -176,7 +175,7 @@ fn stat(bytes: Option<&[u8]>, rows: &mut NodeRows) {
     row.put(N::ProcsRunning, stat.procs_running);
     row.put(N::ProcsBlocked, stat.procs_blocked);
     row.put(N::BootTimeUnixSeconds, stat.btime_unix_seconds);
-    for (position, (number, times)) in cpu_lines(bytes.unwrap_or_default()).enumerate() {
+    for (position, (number, times)) in per_cpu(bytes.unwrap_or_default()).enumerate() {
         let mut digits = itoa::Buffer::new();
         let name = digits.format(number).as_bytes();
         if let Some(row) =
@@ -314,8 +313,8 @@ fn uptime(bytes: Option<&[u8]>, rows: &mut NodeRows) {
 }
 
 fn diskstats(bytes: Option<&[u8]>, rows: &mut NodeRows) {
-    for (position, line) in diskstats_lines(bytes.unwrap_or_default()).enumerate() {
-        let key = (line.major, line.minor);
+    for (position, line) in parse_diskstats(bytes.unwrap_or_default()).enumerate() {
+        let key = (line.device.major, line.device.minor);
         let Some(row) = part(&mut rows.disks, position, key, line.name, DISK_METRICS.len(), &mut rows.changed) else {
             continue;
         };

@@ -19,7 +19,8 @@ use super::node::NodeReader;
 use super::self_stats::{SelfStats, TICK_BUCKETS_USEC};
 use super::{MachineFacts, NodeSample};
 use crate::discover::Discovery;
-use crate::kernel::file::{Directory, ReadBuffer};
+use crate::kernel::cgroup::HugePageSize;
+use crate::kernel::file::{CgroupDir, ReadBuffer};
 use crate::units::ErrorClass;
 
 /// Samples that may be in readers' hands before a tick has to allocate a new one: the store keeps two.
@@ -67,7 +68,7 @@ pub enum SampleError {
 #[derive(Debug)]
 pub struct Sampler {
     table: SourceTable,
-    proc: Arc<Directory>,
+    proc: Arc<CgroupDir>,
     node: NodeReader,
     filesystems: FilesystemWatch,
     members: Members,
@@ -89,7 +90,7 @@ impl Sampler {
     /// [`SampleError`] when a root is not there or a thread cannot be started.
     pub fn new(options: SamplerOptions) -> Result<Self, SampleError> {
         let root = |(path, class)| SampleError::Root { path, class };
-        let proc = Directory::at(&options.procfs).map_err(|class| root((options.procfs.clone(), class)))?;
+        let proc = CgroupDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
         let page_sizes = page_sizes(&options.sysfs);
         let table = SourceTable::new(&options.hierarchies, &page_sizes).map_err(root)?;
         let proc = Arc::new(proc);
@@ -102,7 +103,7 @@ impl Sampler {
             skip_idle: options.skip_idle,
             machine: options.machine,
             interval_nanos: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),
-            buffer: ReadBuffer::new(),
+            buffer: ReadBuffer::default(),
             path: Vec::with_capacity(4096),
             budget: FileBudget { limit: options.kept_files, used: 0 },
             stats: SelfStats::default(),
@@ -272,11 +273,8 @@ impl Sampler {
 /// Huge page sizes of this machine as cgroup file names spell them: `2MB`, `1GB`.
 fn page_sizes(sysfs: &Path) -> Vec<Box<str>> {
     let Ok(entries) = std::fs::read_dir(sysfs.join("kernel/mm/hugepages")) else { return Vec::new() };
-    let kilobytes = |entry: std::fs::DirEntry| -> Option<u64> {
-        entry.file_name().to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()
-    };
-    let mut sizes: Vec<u64> = entries.flatten().filter_map(kilobytes).collect();
+    let size = |entry: std::fs::DirEntry| HugePageSize::from_sysfs_folder(entry.file_name().as_encoded_bytes());
+    let mut sizes: Vec<HugePageSize> = entries.flatten().filter_map(size).collect();
     sizes.sort_unstable();
-    sizes.into_iter().map(crate::kernel::cgroup::hugetlb::page_size_label).collect()
+    sizes.into_iter().map(|size| size.to_string().into()).collect()
 }
-

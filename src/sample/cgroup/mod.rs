@@ -265,10 +265,10 @@ impl CgroupReader {
             Handle::Kept(_) | Handle::Once => {}
         }
         let result = match self.handles.get(index) {
-            Some(Handle::Kept(file)) => file.read(context.buffer),
+            Some(Handle::Kept(file)) => file.read_into(context.buffer),
             Some(Handle::Once) => context.table.open(source, path, context.path).and_then(|file| {
                 // Read at once: the descriptor is closed before the next source is looked at.
-                file.read(context.buffer)
+                file.read_into(context.buffer)
             }),
             _ => return Ok(()),
         };

@@ -7,16 +7,12 @@
 use super::CgroupRows;
 use super::sources_v2::{cpu_stat, pids_current, pids_events, processes, unified};
 use super::table::{Cadence, Hierarchy, Source};
-use crate::kernel::cgroup::single_value::{parse_limit, parse_value};
-use crate::kernel::cgroup_v1::blkio::blkio_lines;
-use crate::kernel::cgroup_v1::cfs::parse_cfs_quota;
-use crate::kernel::cgroup_v1::cpu_stat::parse_cpu_stat as parse_cpu_stat_v1;
-use crate::kernel::cgroup_v1::cpu_stat_local::parse_cpu_stat_local as parse_cpu_stat_local_v1;
-use crate::kernel::cgroup_v1::cpuacct_stat::parse_cpuacct_stat;
-use crate::kernel::cgroup_v1::cpuacct_usage::parse_cpuacct_usage;
-use crate::kernel::cgroup_v1::limits::parse_limit_in_bytes;
-use crate::kernel::cgroup_v1::memory_stat::parse_memory_stat as parse_memory_stat_v1;
-use crate::kernel::cgroup_v1::memory_oom_control::parse_memory_oom_control;
+use crate::kernel::cgroup::{parse_limit, parse_value};
+use crate::kernel::cgroup_v1::{
+    BlkioDevice, parse_blkio, parse_cfs_quota, parse_cpu_stat as parse_cpu_stat_v1,
+    parse_cpu_stat_local as parse_cpu_stat_local_v1, parse_cpuacct_stat, parse_cpuacct_usage, parse_limit_in_bytes,
+    parse_memory_oom_control, parse_memory_stat as parse_memory_stat_v1,
+};
 use crate::sample::catalogue::{CgroupColumn as C, DeviceColumn as D, HugetlbColumn as H};
 use crate::sample::self_stats::SourceFile as File;
 
@@ -189,11 +185,11 @@ fn blkio(bytes: Option<&[u8]>, rows: &mut CgroupRows, columns: [D; 6]) {
         }
         return;
     };
-    for line in blkio_lines(bytes) {
-        let Some(row) = rows.device((line.major, line.minor)) else { continue };
-        let operations: [&[u8]; 6] = [b"Read", b"Write", b"Discard", b"Sync", b"Async", b"Total"];
-        if let Some((_, column)) = operations.iter().zip(columns).find(|(operation, _)| **operation == line.operation) {
-            row.put(column, line.value);
+    for line in parse_blkio(bytes) {
+        let BlkioDevice { device, read, write, discard, sync, async_, total, .. } = line;
+        let Some(row) = rows.device((device.major, device.minor)) else { continue };
+        for (column, value) in columns.into_iter().zip([read, write, discard, sync, async_, total]) {
+            row.put(column, value);
         }
     }
 }

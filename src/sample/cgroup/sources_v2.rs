@@ -5,20 +5,11 @@
 
 use super::table::{Cadence, Hierarchy, Source};
 use super::{CgroupRows, Row};
-use crate::kernel::cgroup::cgroup_events::parse_cgroup_events;
-use crate::kernel::cgroup::cgroup_procs::count_pids;
-use crate::kernel::cgroup::cgroup_stat::parse_cgroup_stat;
-use crate::kernel::cgroup::cpu_max::parse_cpu_max;
-use crate::kernel::cgroup::cpu_stat::parse_cpu_stat;
-use crate::kernel::cgroup::cpu_stat_local::parse_cpu_stat_local;
-use crate::kernel::cgroup::hugetlb_events::parse_hugetlb_events;
-use crate::kernel::cgroup::io_stat::io_stat_lines;
-use crate::kernel::cgroup::memory_events::{MemoryEvents, parse_memory_events};
-use crate::kernel::cgroup::memory_stat::parse_memory_stat;
-use crate::kernel::cgroup::memory_swap_events::parse_memory_swap_events;
-use crate::kernel::cgroup::pids_events::parse_pids_events;
-use crate::kernel::cgroup::single_value::{parse_limit, parse_value};
-use crate::kernel::pressure::{Pressure, parse_pressure};
+use crate::kernel::cgroup::{
+    MemoryEvents, Pressure, parse_cgroup_events, parse_cgroup_procs, parse_cgroup_stat, parse_cpu_max, parse_cpu_stat,
+    parse_cpu_stat_local, parse_hugetlb_events, parse_io_stat, parse_limit, parse_memory_events, parse_memory_stat,
+    parse_memory_swap_events, parse_pids_events, parse_pressure, parse_value,
+};
 use crate::sample::catalogue::{CgroupColumn as C, DeviceColumn as D, HugetlbColumn as H};
 use crate::sample::self_stats::SourceFile as File;
 
@@ -247,7 +238,7 @@ pub(super) fn pids_events(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 }
 
 pub(super) fn processes(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
-    rows.row.put(C::Processes, bytes.map(count_pids));
+    rows.row.put(C::Processes, bytes.map(|bytes| parse_cgroup_procs(bytes).processes));
 }
 
 pub(super) fn cgroup_stat(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
@@ -267,8 +258,8 @@ fn io_stat(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
         rows.devices.iter_mut().for_each(|part| part.row.clear());
         return;
     };
-    for line in io_stat_lines(bytes) {
-        let Some(row) = rows.device((line.major, line.minor)) else { continue };
+    for line in parse_io_stat(bytes) {
+        let Some(row) = rows.device((line.device.major, line.device.minor)) else { continue };
         row.put(D::Rbytes, line.rbytes);
         row.put(D::Wbytes, line.wbytes);
         row.put(D::Dbytes, line.dbytes);

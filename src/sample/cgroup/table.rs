@@ -7,8 +7,8 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use super::{CgroupRows, sources_v1, sources_v2};
-use crate::kernel::cgroup::cgroup_procs::pids;
-use crate::kernel::file::{Directory, KernelFile, ReadBuffer};
+use crate::kernel::cgroup::pids;
+use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
 use crate::sample::self_stats::SourceFile;
 use crate::units::ErrorClass;
 
@@ -86,7 +86,7 @@ pub(in crate::sample) struct Source {
 #[derive(Debug)]
 pub(in crate::sample) struct SourceTable {
     pub sources: Vec<Source>,
-    roots: [Option<Directory>; HIERARCHIES],
+    roots: [Option<CgroupDir>; HIERARCHIES],
     paths: [Option<PathBuf>; HIERARCHIES],
 }
 
@@ -121,7 +121,7 @@ impl SourceTable {
         scratch.extend_from_slice(source.name.as_bytes());
         scratch.push(0);
         let path = CStr::from_bytes_with_nul(scratch).map_err(|_| ErrorClass::Other)?;
-        root.open(path)
+        root.open_file_below(path, Records::of_cgroup_file(&source.name))
     }
 }
 
@@ -137,10 +137,10 @@ impl SourceTable {
         let procs = self.sources.iter().find(|source| source.name.as_ref() == "cgroup.procs")?;
         let file = self.open(procs, cgroup, scratch).ok()?;
         // 0 stands for a process of another PID namespace.
-        pids(file.read(buffer).ok()?).find(|pid| *pid != 0)
+        pids(file.read_into(buffer).ok()?).find(|pid| *pid != 0)
     }
 }
 
-fn open_root(path: &Path) -> Result<Directory, (PathBuf, ErrorClass)> {
-    Directory::at(path).map_err(|class| (path.to_owned(), class))
+fn open_root(path: &Path) -> Result<CgroupDir, (PathBuf, ErrorClass)> {
+    CgroupDir::open_root(path).map_err(|error| (path.to_owned(), error.class()))
 }
