@@ -12,7 +12,6 @@ use crate::config::AgentConfig;
 use crate::discover::{self, CgroupLayout, DiscoverError, V1Controller};
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, StoreError};
-use crate::view::http::{HttpError, HttpServer};
 
 /// Discovery events that may wait for the sampler; beyond it discovery waits.
 const EVENTS_CAP: usize = 16_384;
@@ -29,9 +28,6 @@ pub enum AgentError {
     /// The ring's budget is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address could not be listened on.
-    #[error(transparent)]
-    Http(#[from] HttpError),
     /// The runtime or a thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
     Thread(#[from] std::io::Error),

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use procfs::FromRead;
+use procfs::process::MountInfos;
 
 use super::catalogue::{FILESYSTEM_METRICS, FilesystemColumn as F};
 use super::row::Row;
-use crate::units::MonotonicNanos;
+use crate::kernel::statvfs::read_filesystem_stat;
 
 /// How often the filesystems are asked.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -101,7 +103,7 @@ fn refresh(procfs: &Path, shared: &Filesystems) {
 }
 
 fn mounts(procfs: &Path) -> Vec<Mounted> {
-    let Ok(list) = procfs::process::MountInfos::from_file(procfs.join("self/mountinfo")) else { return Vec::new() };
+    let Ok(list) = MountInfos::from_file(procfs.join("self/mountinfo")) else { return Vec::new() };
     list.into_iter()
         .filter_map(|mount| {
             let (major, minor) = mount.majmin.split_once(':')?;
@@ -118,27 +120,26 @@ fn mounts(procfs: &Path) -> Vec<Mounted> {
 
 /// `Ok(None)` for a filesystem without blocks.
 fn stat(mount: &Mounted) -> Result<Option<Row>, ()> {
-    let stat = rustix::fs::statvfs(mount.mount_point.as_ref()).map_err(|_| ())?;
-    if stat.f_blocks == 0 {
+    let stat = read_filesystem_stat(Path::new(mount.mount_point.as_ref())).map_err(|_| ())?;
+    if stat.size_bytes.is_none_or(|bytes| bytes == 0) {
         return Ok(None);
     }
-    let bytes = |blocks: u64| blocks.checked_mul(stat.f_frsize);
     let mut row = mount.row.clone();
-    row.put(F::Size, bytes(stat.f_blocks));
-    row.put(F::Free, bytes(stat.f_bfree));
-    row.put(F::Available, bytes(stat.f_bavail));
+    row.put(F::Size, stat.size_bytes);
+    row.put(F::Free, stat.free_bytes);
+    row.put(F::Available, stat.available_bytes);
     // A filesystem that makes inodes as it needs them says 0: it has no number to show.
-    row.put(F::Files, (stat.f_files > 0).then_some(stat.f_files));
-    row.put(F::FilesFree, (stat.f_files > 0).then_some(stat.f_ffree));
-    row.put(F::ReadOnly, Some(u64::from(stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))));
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    row.read_at = super::clock::nanos(now);
+    row.put(F::Files, (stat.files > 0).then_some(stat.files));
+    row.put(F::FilesFree, (stat.files > 0).then_some(stat.files_free));
+    row.put(F::ReadOnly, Some(u64::from(stat.read_only)));
+    row.read_at = super::clock::monotonic();
     Ok(Some(row))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::MonotonicNanos;
 
     #[test]
     fn the_root_filesystem_is_listed_with_the_size_that_df_shows() {

@@ -4,7 +4,7 @@
 //! has ended is in one more sample, with its last row, and then leaves the roster. Next: `sampler.rs` drives it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::catalogue::{CgroupColumn, Table};
@@ -16,7 +16,8 @@ use super::row::Row;
 use super::tally::{Instance, TallyKey, TallyKeeper};
 use super::{NodeSample, Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
-use crate::kernel::sys_dev_block;
+use crate::kernel::file::CgroupDir;
+use crate::kernel::sys_dev_block::{DeviceNumber, read_device_name};
 use crate::units::MonotonicNanos;
 
 /// Most descriptions that are kept for containers whose cgroup has not been seen (yet, or any more).
@@ -66,7 +67,8 @@ impl Member {
 /// All members and what is known beside them.
 #[derive(Debug)]
 pub(super) struct Members {
-    sysfs: PathBuf,
+    /// `<sysfs>/dev/block`, whose links name the devices.
+    device_links: Option<CgroupDir>,
     page_sizes: Vec<Box<str>>,
     slots: Vec<Option<Member>>,
     free: Vec<usize>,
@@ -94,11 +96,11 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub fn new(sysfs: PathBuf, page_sizes: Vec<Box<str>>) -> Self {
+    pub fn new(sysfs: &Path, page_sizes: Vec<Box<str>>) -> Self {
         let mut ids = 0;
         let node_subject = subject(&mut ids, Table::Node, "node".into());
         Self {
-            sysfs,
+            device_links: CgroupDir::open_root(&sysfs.join("dev/block")).ok(),
             page_sizes,
             slots: Vec::new(),
             free: Vec::new(),
@@ -436,7 +438,8 @@ impl Members {
     }
 
     fn make_roster(&mut self, node: &mut NodeRows) {
-        let mut roster = Roster { generation: self.roster.generation + 1, ..Roster::default() };
+        let mut roster = Roster::default();
+        roster.generation = self.roster.generation + 1;
         let mut add = |table, subject: &Arc<Subject>| {
             if let Some(subjects) = roster.subjects_mut(table) {
                 subjects.push(Arc::clone(subject));
@@ -448,7 +451,7 @@ impl Members {
             let (owner, rows) = (&member.subject, &mut member.reader.rows);
             for part in &mut rows.devices {
                 let key = part.key;
-                let name = || device_name(key, &self.sysfs, &mut self.device_names);
+                let name = || device_name(key, self.device_links.as_ref(), &mut self.device_names);
                 add(Table::Device, name_part(part, Table::Device, owner, name, &mut self.next_id));
             }
             for part in &mut rows.hugetlb {
@@ -578,10 +581,11 @@ fn name_part<'a>(
     })
 }
 
-fn device_name(key: (u32, u32), sysfs: &std::path::Path, names: &mut BTreeMap<(u32, u32), Arc<str>>) -> Arc<str> {
+fn device_name(key: (u32, u32), links: Option<&CgroupDir>, names: &mut BTreeMap<(u32, u32), Arc<str>>) -> Arc<str> {
     let name = names.entry(key).or_insert_with(|| {
-        let name = sys_dev_block::read_device_name(sysfs, key.0, key.1);
-        name.unwrap_or_else(|| format!("{}:{}", key.0, key.1)).into()
+        let device = DeviceNumber { major: key.0, minor: key.1 };
+        let name = links.and_then(|links| read_device_name(links, device).ok());
+        name.unwrap_or_else(|| device.to_string()).into()
     });
     Arc::clone(name)
 }

@@ -99,7 +99,7 @@ impl Sampler {
             node: NodeReader::new(Arc::clone(&proc)),
             proc,
             filesystems: FilesystemWatch::start(options.procfs)?,
-            members: Members::new(options.sysfs, page_sizes),
+            members: Members::new(&options.sysfs, page_sizes),
             skip_idle: options.skip_idle,
             machine: options.machine,
             interval_nanos: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),

@@ -186,9 +186,9 @@ fn blkio(bytes: Option<&[u8]>, rows: &mut CgroupRows, columns: [D; 6]) {
         return;
     };
     for line in parse_blkio(bytes) {
-        let BlkioDevice { device, read, write, discard, sync, async_, total, .. } = line;
+        let BlkioDevice { device, read, write, discard, sync, r#async, total } = line;
         let Some(row) = rows.device((device.major, device.minor)) else { continue };
-        for (column, value) in columns.into_iter().zip([read, write, discard, sync, async_, total]) {
+        for (column, value) in columns.into_iter().zip([read, write, discard, sync, r#async, total]) {
             row.put(column, value);
         }
     }

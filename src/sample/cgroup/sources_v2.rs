@@ -121,7 +121,7 @@ fn cpu_stat_local(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 fn cpu_max(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
     let max = bytes.and_then(|bytes| parse_cpu_max(bytes).ok());
     rows.row.put_limit(C::CpuQuotaUsec, max.map(|max| max.quota_usec));
-    rows.row.put(C::CpuPeriodUsec, max.map(|max| max.period_usec));
+    rows.row.put(C::CpuPeriodUsec, max.and_then(|max| max.period_usec));
 }
 
 fn memory_stat(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
@@ -238,7 +238,7 @@ pub(super) fn pids_events(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 }
 
 pub(super) fn processes(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
-    rows.row.put(C::Processes, bytes.map(|bytes| parse_cgroup_procs(bytes).processes));
+    rows.row.put(C::Processes, bytes.and_then(|bytes| parse_cgroup_procs(bytes).count));
 }
 
 pub(super) fn cgroup_stat(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {

@@ -95,6 +95,6 @@ pub const PEAKS: &[Family] = &[
 pub const TALLIES: &[Family] = &[
     counter("ringside_container_restarts_total", "Times that the container was started again.", &[tally(|tally| tally.restarts)]),
     counter("ringside_container_oom_kills_total", "Processes killed by the OOM killer.", &[tally(|tally| tally.oom_kills)]),
-    counter("ringside_container_lifetime_cpu_usage_seconds_total", "CPU time used by all instances of the container.", &[Series::new(Rows::Tallies, Value::Tally(|tally| tally.cpu_usage_usec, 6))]),
+    counter("ringside_container_lifetime_cpu_usage_seconds_total", "CPU time used by all instances of the container.", &[Series::new(Rows::Tallies, Value::Tally(|tally| tally.ended_cpu_usage_usec, 6))]),
     counter("ringside_container_exits_total", "Ends of the container by exit code and reason.", &[Series::new(Rows::Tallies, Value::TallyExits)]),
 ];
