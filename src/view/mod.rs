@@ -4,6 +4,8 @@
 //! It never reads the kernel: whatever it shows was read by a tick.
 
 mod answer;
+pub mod http;
+mod page;
 pub mod prometheus;
 
 pub use answer::Answer;
