@@ -1,7 +1,5 @@
 //! What one scrape costs: the text of a node with 100 and 500 containers, with and without compression.
 
-#![expect(missing_docs, reason = "criterion_group makes an undocumented function")]
-
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -164,7 +164,9 @@ mod facts {
         assert!(open.contains("# TYPE container_memory_failcnt unknown\ncontainer_memory_failcnt{"), "{open}");
         let sample = single(|_, row| row.put(C::CpuUsageUsec, Some(1_234_567)));
         let open = text_with(&sample, Labels::Slim, Format::OpenMetrics, &Maxima::default());
-        assert!(open.contains("# TYPE container_cpu_usage_seconds counter\n# UNIT container_cpu_usage_seconds seconds\n"));
+        assert!(
+            open.contains("# TYPE container_cpu_usage_seconds counter\n# UNIT container_cpu_usage_seconds seconds\n")
+        );
         let text = text(&sample, Labels::Slim);
         assert!(text.contains("# TYPE container_cpu_usage_seconds_total counter\n"));
         assert!(text.contains(",cpu=\"total\"} 1.234567\n"), "{text}");
@@ -245,7 +247,12 @@ mod facts {
             .collect();
         assert_eq!(
             names.into_iter().collect::<Vec<_>>(),
-            ["container_creation_time_seconds", "container_info", "container_last_seen", "container_start_time_seconds"]
+            [
+                "container_creation_time_seconds",
+                "container_info",
+                "container_last_seen",
+                "container_start_time_seconds"
+            ]
         );
     }
 
@@ -342,7 +349,9 @@ mod facts {
             .map(|(_, labels)| (labels.get("pod").map(String::as_str), labels["interface"].as_str()))
             .collect();
         assert_eq!(shown, BTreeSet::from([(None, "eth0"), (Some("checkout-service-7d9c5b6f4-00000"), "eth0")]));
-        assert!(one(&parsed, "ringside_node_network_receive_bytes_total", &[("interface", "cali1234567890a")]).is_some());
+        assert!(
+            one(&parsed, "ringside_node_network_receive_bytes_total", &[("interface", "cali1234567890a")]).is_some()
+        );
     }
 
     #[test]
@@ -573,8 +582,7 @@ mod facts {
     }
 
     fn values(parsed: &Parsed) -> Vec<(&str, &str)> {
-        let mut all: Vec<_> =
-            parsed.series.iter().map(|((name, _), value)| (name.as_str(), value.as_str())).collect();
+        let mut all: Vec<_> = parsed.series.iter().map(|((name, _), value)| (name.as_str(), value.as_str())).collect();
         all.sort_unstable();
         all
     }

@@ -22,7 +22,9 @@ pub fn page(sample: Option<&NodeSample>) -> String {
         html.push_str(" on ");
         push_escaped(&mut html, node);
     }
-    html.push_str("</title><style>body{font-family:sans-serif;margin:2em;max-width:50em}td{padding:.2em 1em .2em 0}</style>");
+    html.push_str(
+        "</title><style>body{font-family:sans-serif;margin:2em;max-width:50em}td{padding:.2em 1em .2em 0}</style>",
+    );
     html.push_str("</head>\n<body><h1>ringside");
     if !node.is_empty() {
         html.push_str(" on ");

@@ -66,11 +66,7 @@ fn suffixes(kind: &str, open_metrics: bool) -> &'static [&'static str] {
 /// Reads an exposition, or says what is wrong with it.
 pub fn parse(text: &str, open_metrics: bool) -> Result<Parsed, String> {
     let mut parsed = Parsed::default();
-    let body = if open_metrics {
-        text.strip_suffix("# EOF\n").ok_or("no end mark")?
-    } else {
-        text
-    };
+    let body = if open_metrics { text.strip_suffix("# EOF\n").ok_or("no end mark")? } else { text };
     if !body.ends_with('\n') {
         return Err("the last line is not ended".into());
     }
@@ -166,5 +162,8 @@ fn the_parser_itself_refuses_what_is_wrong() {
     }
     assert!(parse("# TYPE a counter\na 1\n# EOF\n", true).is_err(), "a counter without _total");
     assert!(parse("# TYPE a counter\na_total 1\n", true).is_err(), "no end");
-    assert!(parse("# TYPE a counter\na_total 1\n# TYPE a_total gauge\na_total{b=\"1\"} 1\n# EOF\n", true).is_err(), "clash");
+    assert!(
+        parse("# TYPE a counter\na_total 1\n# TYPE a_total gauge\na_total{b=\"1\"} 1\n# EOF\n", true).is_err(),
+        "clash"
+    );
 }

@@ -231,7 +231,8 @@ pub fn pod_container(pod: u64, index: u64) -> Workload {
         uid.replace('-', "_")
     );
     let name = format!("checkout-service-7d9c5b6f4-{pod:05x}");
-    let container = ["sandbox", "server", "istio-proxy"].get(usize::try_from(index).unwrap_or(0)).map(|n| (*n).to_owned());
+    let container =
+        ["sandbox", "server", "istio-proxy"].get(usize::try_from(index).unwrap_or(0)).map(|n| (*n).to_owned());
     let mut labels = BTreeMap::from([
         ("io.cri-containerd.kind".to_owned(), if index == 0 { "sandbox" } else { "container" }.to_owned()),
         ("io.kubernetes.pod.name".to_owned(), name.clone()),

@@ -128,6 +128,8 @@ impl Write for Guard {
             this.busy.0.store(false, Ordering::Relaxed);
             this.head_begun = false;
             this.reading.as_mut().reset(deadline(this.limits.idle));
+            // Nobody may read again before it fires: let it wake this connection.
+            let _ = this.reading.as_mut().poll(cx);
         }
         Poll::Ready(Ok(()))
     }

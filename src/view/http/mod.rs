@@ -79,7 +79,9 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// Somebody listens there already. Stop it, or give another address.
-    #[error("cannot listen on {address}: the address is in use; stop the other process or give another one with --listen")]
+    #[error(
+        "cannot listen on {address}: the address is in use; stop the other process or give another one with --listen"
+    )]
     InUse {
         /// The address asked for.
         address: SocketAddr,

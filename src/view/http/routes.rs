@@ -101,7 +101,10 @@ impl Routes {
                 body: page::page(self.context.store.latest().as_deref()).into(),
                 headers: Vec::new(),
             }
-            .with(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+            .with(
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            ),
             "/metrics" => self.metrics(request, query, peer).await,
             "/livez" => match self.context.exposition.ready() {
                 Err(error @ ExpositionError::Stale { .. }) => unavailable(&error),

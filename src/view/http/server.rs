@@ -67,8 +67,8 @@ impl HttpServer {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), HttpError> {
         let Self { listener, routes, limits } = self;
         let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-        let listener = tokio::net::TcpListener::from_std(listener)
-            .map_err(|source| HttpError::Listen { address, source })?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| HttpError::Listen { address, source })?;
         let (stop, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
