@@ -228,11 +228,7 @@ impl AgentView {
             seconds(sample.ended_at.since(sample.started_at)),
         )?;
         page.gauge("ringside_agent_tick_interval_seconds", "Time between ticks.", seconds(stats.interval_nanos))?;
-        page.gauge(
-            "ringside_agent_tick_timestamp_seconds",
-            "Wall clock of the newest tick.",
-            seconds(sample.wall.0),
-        )?;
+        page.gauge("ringside_agent_tick_timestamp_seconds", "Wall clock of the newest tick.", seconds(sample.wall.0))?;
         page.seconds_counter(
             "ringside_agent_sampler_cpu_seconds",
             "CPU time of the sampling thread.",

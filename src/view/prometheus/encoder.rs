@@ -20,9 +20,8 @@ use crate::sample::{NodeSample, Tally};
 
 /// Writes all families of a sample, without the end mark.
 pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: Format, sink: &mut Sink) {
-    let weight = layout
-        .kubepods_row
-        .and_then(|row| sample.rows(Table::Cgroup)?.get(row)?.value(CgroupColumn::CpuWeight));
+    let weight =
+        layout.kubepods_row.and_then(|row| sample.rows(Table::Cgroup)?.get(row)?.value(CgroupColumn::CpuWeight));
     let formula = Formula::of_node(weight, sample.machine.cpu_cores);
     let view = View { sample, layout, maxima, formula, tallies: tally_blocks(sample) };
     for family in families::all() {

@@ -279,12 +279,8 @@ impl Layout {
         let of_root = |subject: &&Arc<Subject>| {
             subject.owner.is_none_or(|id| owners.get(&id).is_some_and(|owner| owner.kind == CgroupKind::Root))
         };
-        let counted: HashSet<String> = roster
-            .subjects(Table::Device)
-            .iter()
-            .filter(of_root)
-            .map(|subject| device_path(&subject.name))
-            .collect();
+        let counted: HashSet<String> =
+            roster.subjects(Table::Device).iter().filter(of_root).map(|subject| device_path(&subject.name)).collect();
         for (row, subject) in roster.subjects(Table::Disk).iter().enumerate() {
             let device = device_path(&subject.name);
             self.add_below(Rows::RootDisks, row, root, |text, start| push_label(text, start, "device", &device));

@@ -352,9 +352,8 @@ pub fn working_set_bytes(row: &RowRef<'_>) -> Option<u64> {
 /// Memory in use.
 #[must_use]
 pub fn usage_bytes(row: &RowRef<'_>) -> Option<u64> {
-    row.value(CgroupColumn::MemoryCurrentBytes).or_else(|| {
-        row.value(CgroupColumn::MemoryStatAnon)?.checked_add(row.value(CgroupColumn::MemoryStatFile)?)
-    })
+    row.value(CgroupColumn::MemoryCurrentBytes)
+        .or_else(|| row.value(CgroupColumn::MemoryStatAnon)?.checked_add(row.value(CgroupColumn::MemoryStatFile)?))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]

@@ -57,7 +57,8 @@ impl Formula {
         let guess = match self {
             Self::Line => 2 + (weight * 262_142).div_ceil(9999).saturating_sub(1),
             Self::Curve => {
-                let log = (-125.0 + (125.0f64 * 125.0 + 4.0 * 612.0 * (float(weight).log10() + 7.0 / 34.0)).sqrt()) / 2.0;
+                let log =
+                    (-125.0 + (125.0f64 * 125.0 + 4.0 * 612.0 * (float(weight).log10() + 7.0 / 34.0)).sqrt()) / 2.0;
                 whole(log.exp2())
             }
         };
@@ -113,7 +114,9 @@ mod tests {
 
     #[test]
     fn both_formulas_give_the_weights_of_their_runtimes() {
-        for (shares, line, curve) in [(2, 1, 1), (102, 4, 17), (512, 20, 59), (1024, 39, 100), (262_144, 10_000, 10_000)] {
+        for (shares, line, curve) in
+            [(2, 1, 1), (102, 4, 17), (512, 20, 59), (1024, 39, 100), (262_144, 10_000, 10_000)]
+        {
             assert_eq!(Formula::Line.weight(shares), line, "{shares} by the line");
             assert_eq!(Formula::Curve.weight(shares), curve, "{shares} by the curve");
         }

@@ -5,11 +5,7 @@ use crate::sample::catalogue::CgroupColumn as C;
 
 /// CPU time, throttling and stall time.
 pub const FAMILIES: &[Family] = &[
-    counter(
-        "container_cpu_usage_seconds_total",
-        "CPU time used.",
-        &[cgroup(C::CpuUsageUsec).with("cpu=\"total\"")],
-    ),
+    counter("container_cpu_usage_seconds_total", "CPU time used.", &[cgroup(C::CpuUsageUsec).with("cpu=\"total\"")]),
     counter("container_cpu_user_seconds_total", "CPU time used in user mode.", &[cgroup(C::CpuUserUsec)]),
     counter("container_cpu_system_seconds_total", "CPU time used in the kernel.", &[cgroup(C::CpuSystemUsec)]),
     counter(

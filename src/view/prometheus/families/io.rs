@@ -28,7 +28,11 @@ pub const FAMILIES: &[Family] = &[
     counter("container_fs_read_seconds_total", "Time spent reading.", &[root_disk(K::ReadTimeMsec)]),
     counter("container_fs_write_seconds_total", "Time spent writing.", &[root_disk(K::WriteTimeMsec)]),
     gauge("container_fs_io_current", "Requests in flight.", &[root_disk(K::InFlight)]),
-    counter("container_fs_io_time_seconds_total", "Time in which requests were in flight.", &[root_disk(K::IoTimeMsec)]),
+    counter(
+        "container_fs_io_time_seconds_total",
+        "Time in which requests were in flight.",
+        &[root_disk(K::IoTimeMsec)],
+    ),
     counter(
         "container_fs_io_time_weighted_seconds_total",
         "Time in which requests were in flight, times their number.",
