@@ -1,0 +1,1 @@
+//! Facts about runtimes' tasks. In: fake runtimes on unix sockets. Out: events and states.
