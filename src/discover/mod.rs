@@ -7,15 +7,10 @@
 
 mod error;
 pub mod identity;
-mod inotify;
-mod kmsg;
 pub mod layout;
-mod pidwatch;
-mod registry;
 mod runtimes;
 mod sink;
 mod start;
-mod tree;
 mod watch;
 mod workload;
 

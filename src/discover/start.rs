@@ -176,3 +176,37 @@ impl Drop for Discoverer {
         self.watch.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_starts_on_this_machine_and_ends_when_dropped() {
+        let layout = CgroupLayout::detect(Path::new("/sys/fs/cgroup"), Path::new("/proc")).unwrap();
+        let (sender, events) = std::sync::mpsc::sync_channel(100_000);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let sockets = vec![RuntimeSocket { path: PathBuf::from("/nonexistent/docker.sock"), kind: SocketKind::Docker }];
+        let options = DiscoverOptions { sockets, ..DiscoverOptions::default() };
+        let discoverer = start(options, &layout, sender, runtime.handle()).unwrap();
+        let first = events.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(first, Discovery::Born { path, .. } if path.is_empty()), "the root comes first");
+        let status = discoverer.status();
+        assert_eq!(status.runtimes.len(), 1);
+        assert_eq!(status.runtimes[0].state, super::super::RuntimeState::Absent);
+        drop(discoverer);
+        // The senders are gone: the channel ends.
+        while events.recv_timeout(Duration::from_secs(20)).is_ok() {}
+        assert_eq!(events.try_recv().unwrap_err(), std::sync::mpsc::TryRecvError::Disconnected);
+    }
+
+    #[test]
+    fn default_sockets_lie_below_the_root_that_is_given() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("run/user/1000/podman")).unwrap();
+        std::fs::write(directory.path().join("run/user/1000/podman/podman.sock"), "").unwrap();
+        let sockets = DiscoverOptions::default_sockets(directory.path());
+        assert_eq!(sockets.len(), 7);
+        assert!(sockets.iter().all(|socket| socket.path.starts_with(directory.path())));
+    }
+}

@@ -32,7 +32,8 @@ struct Entry {
 /// All containers that runtimes described.
 pub(in super::super) struct Book {
     entries: HashMap<Arc<str>, Entry>,
-    max_containers: usize,
+    /// Most containers of all sockets together.
+    pub max_containers: usize,
     text_bytes: usize,
     /// Descriptions that were refused because there are too many containers (counter).
     pub refused: u64,

@@ -6,7 +6,7 @@
 //! It calls nothing that changes a container and never `ListContainerStats`. Next: [`super::book`].
 
 mod convert;
-mod messages;
+pub(super) mod messages;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -33,9 +33,6 @@ use messages::{
 const POLL: Duration = Duration::from_secs(2);
 /// How long a birth waits for its siblings before the lists are read.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Most items of one list that are looked at.
-const MAX_ITEMS: usize = 20_000;
-const RUNNING: i32 = 1;
 const EXITED: i32 = 2;
 
 /// Serves one socket until it fails or discovery stops.
@@ -69,6 +66,7 @@ async fn serve_until_failure(source: &mut Source) -> Result<std::convert::Infall
                 Err(_) => {
                     // The stream ended or was never there after all: go on asking.
                     events = None;
+                    source.with_status(|status| status.has_events = false);
                     pause = POLL;
                     tick = interval_at(Instant::now() + pause, pause);
                     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,8 +114,10 @@ impl Session {
     async fn reconcile(&mut self, source: &Source) -> Result<(), Failure> {
         let sandboxes: List = self.client.call("ListPodSandbox", Everything {}).await.map_err(refused)?;
         let containers: List = self.client.call("ListContainers", Everything {}).await.map_err(refused)?;
+        // No more than the book would take.
+        let most = source.with_book(|book| book.max_containers);
         let mut listed = HashSet::new();
-        for item in sandboxes.items.iter().take(MAX_ITEMS) {
+        for item in sandboxes.items.iter().take(most) {
             let Ok(sandbox) = PodSandbox::decode(item.clone()) else { continue };
             let id = text(&sandbox.id);
             let state = -1 - sandbox.state;
@@ -127,7 +127,7 @@ impl Session {
             }
             self.states.insert(id, state);
         }
-        for item in containers.items.iter().take(MAX_ITEMS) {
+        for item in containers.items.iter().take(most) {
             let Ok(container) = Container::decode(item.clone()) else { continue };
             let id = text(&container.id);
             listed.insert(id.clone());
@@ -192,7 +192,7 @@ impl Session {
         if is_over {
             source.exit(id, convert::exit(&status)).await?;
         }
-        self.states.insert(id.to_owned(), if is_over { EXITED } else { status.state.max(0).min(RUNNING) });
+        self.states.insert(id.to_owned(), status.state);
         Ok(true)
     }
 
