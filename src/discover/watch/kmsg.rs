@@ -11,8 +11,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::Discovery;
-use super::identity::shown_path;
+use crate::discover::Discovery;
+use crate::discover::identity::shown_path;
 
 /// Most records that are read at once, so that a flood in the log cannot hold the thread.
 const MAX_BATCH: usize = 256;

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::identity::{Nesting, identify_on};
-use super::{CgroupKind, Discovery, Workload};
+use crate::discover::identity::{Nesting, identify_on};
+use crate::discover::{CgroupKind, Discovery, Workload};
 use crate::units::{MonotonicNanos, UnixNanos};
 
 /// Most hierarchies that are watched at once.
