@@ -51,15 +51,19 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
     let mut model = Model::new(args);
     let theme = Theme::new(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let mut screen = Screen::enter(out).map_err(TopError::Terminal)?;
+    let mut changed = true;
     loop {
-        screen.terminal.draw(|frame| draw::frame(frame, &model, &theme)).map_err(TopError::Terminal)?;
-        let pressed = event::poll(KEY_WAIT).map_err(TopError::Terminal)?;
+        if changed {
+            screen.terminal.draw(|frame| draw::frame(frame, &model, &theme)).map_err(TopError::Terminal)?;
+        }
+        changed = event::poll(KEY_WAIT).map_err(TopError::Terminal)?;
         let mut command = None;
-        if pressed && let Event::Key(key) = event::read().map_err(TopError::Terminal)? {
+        if changed && let Event::Key(key) = event::read().map_err(TopError::Terminal)? {
             command = if key.kind == KeyEventKind::Release { None } else { model.key(key) };
         }
         for update in updates.try_iter() {
             command = model.update(update).or(command);
+            changed = true;
         }
         match command {
             Some(Command::Quit) => return Ok(()),
