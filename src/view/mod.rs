@@ -8,5 +8,6 @@ pub mod rates;
 pub mod top;
 
 mod answer;
+pub mod prometheus;
 
 pub use answer::Answer;
