@@ -396,9 +396,23 @@ fn cpu(scene: &Scene<'_>, reading: &Reading<'_>) -> NodeCpu {
     let cores = scene.sample().machine.cpu_cores;
     let shares = ticks.map(|ticks| {
         let all: f64 = ticks.iter().sum();
-        ticks.map(|mode| Some(mode / all))
+        ticks.map(|mode| mode / all)
     });
-    let [user, nice, system, idle, iowait, irq, softirq, steal, guest] = shares.unwrap_or_default();
+    let known = |column: N, share: f64| reading.value(column).map(|_| share);
+    let [user, nice, system, idle, iowait, irq, softirq, steal, guest] = match shares {
+        None => [None; 9],
+        Some([user, nice, system, idle, iowait, irq, softirq, steal, guest]) => [
+            known(N::CpuUserTicks, user),
+            known(N::CpuNiceTicks, nice),
+            known(N::CpuSystemTicks, system),
+            known(N::CpuIdleTicks, idle),
+            known(N::CpuIowaitTicks, iowait),
+            known(N::CpuIrqTicks, irq),
+            known(N::CpuSoftirqTicks, softirq),
+            known(N::CpuStealTicks, steal),
+            known(N::CpuGuestTicks, guest),
+        ],
+    };
     NodeCpu {
         usage_cores: usage_ratio.filter(|_| cores > 0).map(|ratio| ratio * cores as f64),
         usage_ratio,

@@ -1,1 +1,169 @@
-//! The terminal view.
+//! `ringside top`: the node, its pods and its containers in a terminal.
+//!
+//! In: the JSON API of a running agent, and keys. Out: a live view, or with `--once` a table as `kubectl top` prints it.
+//! [`model`] is pure (data and keys go in, state comes out), [`draw`] turns the state into a frame, [`live`] owns the
+//! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
+
+mod client;
+mod draw;
+mod format;
+mod line;
+mod live;
+mod model;
+mod once;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+pub use line::SortBy;
+
+use crate::view::api::parse_duration;
+
+/// Where an agent listens when nothing else is said.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:9750";
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The node itself.
+    Node,
+    /// Kubernetes pods.
+    Pods,
+    /// Containers.
+    Containers,
+}
+
+/// How it is printed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// As `kubectl top` prints it.
+    Table,
+    /// With throttling, block devices, network, pressure, processes and restarts.
+    Wide,
+    /// The agent's answer as it is; `--sort` and `--filter` do not change it.
+    Json,
+}
+
+/// Arguments of `ringside top`.
+#[derive(Debug, Clone, Args)]
+pub struct TopArgs {
+    /// What to show
+    #[arg(value_enum, default_value_t = What::Containers)]
+    pub what: What,
+    /// URL of the agent
+    #[arg(long, default_value = DEFAULT_SERVER, env = "RINGSIDE_SERVER", value_name = "URL")]
+    pub server: String,
+    /// Print once and end, instead of showing live
+    #[arg(long)]
+    pub once: bool,
+    /// How to print; implies --once
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<Output>,
+    /// What to sort by
+    #[arg(long, value_enum, default_value_t = SortBy::Cpu)]
+    pub sort: SortBy,
+    /// Show only names (namespace/pod/container) that contain this text
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub filter: String,
+    /// Show only this Kubernetes namespace
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// How often to ask the agent
+    #[arg(long, default_value = "1s", value_parser = interval, value_name = "DURATION")]
+    pub interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let nanos = parse_duration(text).ok_or("write a number with a unit, such as 500ms, 1s or 1m")?;
+    if nanos < 100_000_000 {
+        return Err("100ms is the least".to_owned());
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Why nothing can be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TopError {
+    /// `--server` cannot be used; correct it.
+    #[error("--server {server} cannot be used: {why}")]
+    BadServer {
+        /// What was given.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answers; start an agent or name another.
+    #[error(
+        "no agent answers at {server} ({cause}); start one on this machine with `ringside agent`, or name one with \
+         --server URL"
+    )]
+    NoAgent {
+        /// Where it was looked for.
+        server: String,
+        /// What the connection said.
+        cause: String,
+    },
+    /// The agent answered with an error, which says what to do.
+    #[error("{url} answered {status}: {detail}")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The agent's own words.
+        detail: String,
+    },
+    /// The answer is not what this version expects; use the agent's version of `ringside`.
+    #[error("the answer of {url} cannot be read; are the agent and this program of the same version?")]
+    Unreadable {
+        /// What was asked for.
+        url: String,
+        /// Where it does not fit.
+        source: serde_json::Error,
+    },
+    /// The terminal cannot be used; `--once` needs none.
+    #[error("the terminal cannot be used; --once prints a table instead")]
+    Terminal(#[source] io::Error),
+    /// The output cannot be written.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
+    /// The runtime or its thread cannot be made.
+    #[error("this process cannot start its network thread")]
+    Runtime(#[source] io::Error),
+}
+
+/// Shows what the arguments ask for. Without a terminal it prints once.
+///
+/// # Errors
+/// [`TopError`], whose message says what to do.
+pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), TopError> {
+    let agent = client::Agent::new(&args.server)?;
+    if args.once || args.output.is_some() || !io::stdout().is_terminal() {
+        once::run(args, &agent, out)
+    } else {
+        live::run(args, agent, out)
+    }
+}
+
+/// A small runtime for the requests.
+fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)
+}
+
+/// The path that lists what is shown, with the namespace.
+fn target(what: What, namespace: Option<&str>) -> String {
+    let path = match what {
+        What::Node => return "/api/v1/node".to_owned(),
+        What::Pods => "/api/v1/pods",
+        What::Containers => "/api/v1/containers",
+    };
+    match namespace {
+        None => path.to_owned(),
+        Some(namespace) => format!("{path}?namespace={}", crate::view::api::percent_encode(namespace)),
+    }
+}

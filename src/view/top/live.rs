@@ -1,0 +1,241 @@
+//! The live view: owns the terminal, and the thread that asks the agent.
+//!
+//! In: keys, and answers from the thread. Out: frames. The terminal is given back on every way out: on return, on an
+//! error, on a panic (before its message is printed) and on SIGTERM or SIGHUP. A hanging agent never holds up a key.
+
+use std::io::{self, Write};
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc as commands;
+
+use crate::view::api::{ContainerList, Function, History, HistoryValue, Node, PodList, percent_encode};
+
+use super::client::Agent;
+use super::draw::{self, Theme};
+use super::model::{Chart, Command, Data, Detail, Model, Rows, Scale, Series, Update};
+use super::{TopArgs, TopError, What, runtime, target};
+
+/// How long the loop waits for a key before it looks for data: what a key press and a new tick wait at most.
+const KEY_WAIT: Duration = Duration::from_millis(50);
+
+/// Points of a chart, at most: about the width of a wide terminal in braille dots.
+const CHART_POINTS: u64 = 240;
+
+/// Runs until a key or signal ends it.
+pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(), TopError> {
+    let (send_update, updates) = mpsc::channel();
+    let (send_command, receive_command) = commands::unbounded_channel();
+    let runtime = runtime()?;
+    let asking = Asking {
+        agent,
+        what: args.what,
+        namespace: args.namespace.clone(),
+        interval: args.interval,
+        detail: None,
+        updates: send_update,
+    };
+    let thread = std::thread::Builder::new().name("ringside-top-ask".to_owned());
+    thread.spawn(move || runtime.block_on(asking.run(receive_command))).map_err(TopError::Runtime)?;
+
+    let mut model = Model::new(args);
+    let theme = Theme::new(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    let mut screen = Screen::enter(out).map_err(TopError::Terminal)?;
+    let mut changed = true;
+    loop {
+        if changed {
+            screen.terminal.draw(|frame| draw::frame(frame, &model, &theme)).map_err(TopError::Terminal)?;
+        }
+        changed = event::poll(KEY_WAIT).map_err(TopError::Terminal)?;
+        let mut command = None;
+        if changed && let Event::Key(key) = event::read().map_err(TopError::Terminal)? {
+            command = if key.kind == KeyEventKind::Release { None } else { model.key(key) };
+        }
+        for update in updates.try_iter() {
+            command = model.update(update).or(command);
+            changed = true;
+        }
+        match command {
+            Some(Command::Quit) => return Ok(()),
+            // The thread only ends when this side does.
+            Some(command) => _ = send_command.send(command),
+            None => {}
+        }
+    }
+}
+
+/// The terminal in raw mode on its alternate screen; dropping it gives it back.
+struct Screen<'a> {
+    terminal: Terminal<CrosstermBackend<&'a mut dyn Write>>,
+    held: Arc<AtomicBool>,
+}
+
+impl<'a> Screen<'a> {
+    fn enter(mut out: &'a mut dyn Write) -> io::Result<Self> {
+        let held = Arc::new(AtomicBool::new(true));
+        let held_at_panic = Arc::clone(&held);
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if held_at_panic.swap(false, Ordering::SeqCst) {
+                release(&mut io::stdout());
+            }
+            previous(info);
+        }));
+        enable_raw_mode()?;
+        let terminal = hold(&mut out).and_then(|()| Terminal::new(CrosstermBackend::new(out)));
+        let terminal = terminal.inspect_err(|_| release(&mut io::stdout()))?;
+        Ok(Self { terminal, held })
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        if self.held.swap(false, Ordering::SeqCst) {
+            release(self.terminal.backend_mut());
+        }
+    }
+}
+
+fn hold(out: &mut impl Write) -> io::Result<()> {
+    execute!(out, EnterAlternateScreen, Hide)
+}
+
+/// Gives the terminal back. Nothing can be done about an error here.
+fn release(out: &mut impl Write) {
+    _ = disable_raw_mode();
+    _ = execute!(out, LeaveAlternateScreen, Show);
+}
+
+/// The network's side.
+struct Asking {
+    agent: Agent,
+    what: What,
+    namespace: Option<String>,
+    interval: Duration,
+    detail: Option<Detail>,
+    updates: mpsc::Sender<Update>,
+}
+
+impl Asking {
+    async fn run(mut self, mut commands: commands::UnboundedReceiver<Command>) {
+        let mut timer = tokio::time::interval(self.interval);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut terminated = signal(SignalKind::terminate()).ok();
+        let mut hung_up = signal(SignalKind::hangup()).ok();
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = received(&mut terminated) => return self.quit(),
+                () = received(&mut hung_up) => return self.quit(),
+                command = commands.recv() => match command {
+                    None | Some(Command::Quit) => return,
+                    Some(Command::Show(what)) => (self.what, self.detail) = (what, None),
+                    Some(Command::Detail(detail)) => self.detail = detail,
+                },
+            }
+            let update = match self.data().await {
+                Ok(data) => Update::Data(Box::new(data)),
+                Err(error) => Update::Failed(error.to_string()),
+            };
+            let failed = matches!(update, Update::Failed(_));
+            if self.updates.send(update).is_err() {
+                return;
+            }
+            if let Some(detail) = self.detail.clone().filter(|_| !failed) {
+                let charts = self.charts(&detail).await;
+                _ = self.updates.send(Update::Histories { id: detail.id, charts });
+            }
+        }
+    }
+
+    /// Nobody is there to be told when this fails.
+    fn quit(&self) {
+        _ = self.updates.send(Update::Quit);
+    }
+
+    async fn data(&self) -> Result<Data, TopError> {
+        let node: Node = self.agent.get("/api/v1/node").await?;
+        let path = target(self.what, self.namespace.as_deref());
+        let rows = match self.what {
+            What::Node => Rows::None,
+            What::Pods => Rows::Pods(self.agent.get::<PodList>(&path).await?.pods),
+            What::Containers => Rows::Containers(self.agent.get::<ContainerList>(&path).await?.containers),
+        };
+        Ok(Data { node, rows })
+    }
+
+    async fn charts(&self, detail: &Detail) -> Vec<Chart> {
+        /// One line of a chart: its name, the metric, how it is folded, and what divides its values.
+        type Wanted = (&'static str, &'static str, Function, f64);
+        // Microseconds per second are millionths of a core; of a second waited they are 1/10,000 of a percent.
+        const CORES: f64 = 1e6;
+        const PERCENT: f64 = 1e4;
+        let wanted: [(&str, Scale, &[Wanted]); 4] = [
+            ("CPU", Scale::Cores, &[("cores", "cpu_usage_usec", Function::Rate, CORES)]),
+            (
+                "Memory",
+                Scale::Bytes,
+                &[
+                    ("usage", "memory_current_bytes", Function::Max, 1.0),
+                    ("anon", "memory_stat_anon_bytes", Function::Max, 1.0),
+                ],
+            ),
+            ("Throttled", Scale::Cores, &[("cores", "cpu_throttled_usec", Function::Rate, CORES)]),
+            (
+                "Pressure",
+                Scale::Percent,
+                &[
+                    ("cpu", "cpu_pressure_some_total_usec", Function::Rate, PERCENT),
+                    ("memory", "memory_pressure_some_total_usec", Function::Rate, PERCENT),
+                    ("io", "io_pressure_some_total_usec", Function::Rate, PERCENT),
+                ],
+            ),
+        ];
+        let mut charts = Vec::new();
+        for (title, scale, lines) in wanted {
+            let mut chart = Chart { title, scale, series: Vec::new(), missing: None };
+            for (name, metric, function, divisor) in lines {
+                match self.history(detail, metric, *function).await {
+                    Ok(history) => chart.series.push(Series { name, points: points(&history, *divisor) }),
+                    Err(error) => chart.missing = Some(error.to_string()),
+                }
+            }
+            charts.push(chart);
+        }
+        charts
+    }
+
+    async fn history(&self, detail: &Detail, metric: &str, function: Function) -> Result<History, TopError> {
+        let step = (detail.minutes * 60).div_ceil(CHART_POINTS).max(1);
+        let word = if function == Function::Rate { "rate" } else { "max" };
+        // IDs from cgroup paths come percent-encoded already; a second time would change what they mean.
+        let id = if detail.id.contains('%') { detail.id.clone() } else { percent_encode(&detail.id) };
+        let minutes = detail.minutes;
+        self.agent
+            .get(&format!("/api/v1/containers/{id}/history?metric={metric}&start=-{minutes}m&step={step}s&fn={word}"))
+            .await
+    }
+}
+
+fn points(history: &History, divisor: f64) -> Vec<(f64, f64)> {
+    let numbers = history.points.iter().map(|(at, value)| (*at, value.and_then(HistoryValue::number)));
+    numbers.filter_map(|(at, value)| Some((at, value? / divisor))).collect()
+}
+
+/// Waits for a signal; for one that cannot be waited for, forever.
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,142 @@
+//! `--once`: a table as `kubectl top` prints it, or the agent's JSON.
+//!
+//! In: one answer of the agent. Out: text. The percentages are of the container's or pod's own limit, and `-` without
+//! one; of the node they are of the machine.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::view::api::{ContainerList, Node, PodList};
+
+use super::client::Agent;
+use super::format::{self, or_absent};
+use super::line::{Line, arranged};
+use super::{Output, TopArgs, TopError, What, runtime, target};
+
+/// Asks once and prints.
+pub(super) fn run(args: &TopArgs, agent: &Agent, out: &mut dyn Write) -> Result<(), TopError> {
+    let runtime = runtime()?;
+    let path = target(args.what, args.namespace.as_deref());
+    let text = if args.output == Some(Output::Json) {
+        let json = runtime.block_on(agent.text(&path))?;
+        format!("{}\n", format::clean_json(json.trim_end()))
+    } else {
+        runtime.block_on(async {
+            Ok::<String, TopError>(match args.what {
+                What::Node => node_table(&agent.get(&path).await?, wide(args)),
+                What::Pods => {
+                    let list: PodList = agent.get(&path).await?;
+                    let lines: Vec<_> = list.pods.iter().map(Line::of_pod).collect();
+                    table(args, &lines)
+                }
+                What::Containers => {
+                    let list: ContainerList = agent.get(&path).await?;
+                    let lines: Vec<_> = list.containers.iter().map(Line::of_container).collect();
+                    table(args, &lines)
+                }
+            })
+        })?
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `ringside top --once | head` has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error: io::Error| TopError::Output(error)),
+    }
+}
+
+fn wide(args: &TopArgs) -> bool {
+    args.output == Some(Output::Wide)
+}
+
+pub(super) fn table(args: &TopArgs, lines: &[Line]) -> String {
+    let mut rows = vec![heading(args)];
+    for line in arranged(lines, &args.filter, args.sort, false) {
+        rows.push(row(args, line));
+    }
+    aligned(&rows)
+}
+
+fn heading(args: &TopArgs) -> Vec<String> {
+    let mut heading = match args.what {
+        What::Pods => vec!["NAMESPACE", "NAME"],
+        _ => vec!["NAMESPACE", "POD", "NAME"],
+    };
+    heading.extend(["CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"]);
+    if wide(args) {
+        heading.extend(["THROTTLED%", "READ/s", "WRITE/s", "RX/s", "TX/s"]);
+        heading.extend(["PSI(cpu,mem,io)", "PIDS", "RESTARTS", "OOMKILLS"]);
+    }
+    heading.into_iter().map(str::to_owned).collect()
+}
+
+fn row(args: &TopArgs, line: &Line) -> Vec<String> {
+    let text = |text: &Option<String>| or_absent(text.clone(), |text| text);
+    let mut row = vec![text(&line.namespace), text(&line.pod)];
+    if args.what == What::Containers {
+        row.push(text(&line.name));
+    }
+    row.extend([
+        or_absent(line.cpu_cores, format::millicores),
+        or_absent(line.cpu_ratio(), format::percent),
+        or_absent(line.memory_bytes, format::mebibytes),
+        or_absent(line.memory_ratio(), format::percent),
+    ]);
+    if wide(args) {
+        row.extend([
+            or_absent(line.throttled_ratio, format::percent),
+            or_absent(line.read_bytes_per_second, format::bytes),
+            or_absent(line.written_bytes_per_second, format::bytes),
+            or_absent(line.rx_bytes_per_second, format::bytes),
+            or_absent(line.tx_bytes_per_second, format::bytes),
+            line.pressure_percent.map(|percent| or_absent(percent, format::pressure)).join(","),
+            or_absent(line.pids, |pids| pids.to_string()),
+            or_absent(line.restarts, |restarts| restarts.to_string()),
+            or_absent(line.oom_kills, |kills| kills.to_string()),
+        ]);
+    }
+    row
+}
+
+pub(super) fn node_table(node: &Node, wide: bool) -> String {
+    let mut heading = vec!["NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"];
+    let mut row = vec![
+        format::clean(&node.name).into_owned(),
+        or_absent(node.cpu.usage_cores, format::millicores),
+        or_absent(node.cpu.usage_ratio, format::percent),
+        or_absent(node.memory.used_bytes, format::mebibytes),
+        or_absent(node.memory.used_ratio, format::percent),
+    ];
+    if wide {
+        heading.extend(["LOAD1", "SWAP", "PSI(cpu,mem,io)", "UPTIME"]);
+        let pressure = [&node.pressure.cpu, &node.pressure.memory, &node.pressure.io];
+        row.extend([
+            or_absent(node.load.one, |load| format!("{load:.2}")),
+            or_absent(node.memory.swap_used_bytes, format::mebibytes),
+            pressure.map(|stall| or_absent(stall.some.avg10_percent, format::pressure)).join(","),
+            or_absent(node.uptime_seconds, format::duration),
+        ]);
+    }
+    aligned(&[heading.into_iter().map(str::to_owned).collect(), row])
+}
+
+/// Columns with three blanks between them, as `kubectl` does it.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    let width = |text: &str| ratatui::text::Span::raw(text).width();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (widest, cell) in widths.iter().zip(row) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', widest + 3 - width(cell).min(*widest)));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
