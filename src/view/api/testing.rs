@@ -105,6 +105,7 @@ pub(crate) fn workload(path: &str, kind: CgroupKind, id: Option<&str>, metadata:
     let in_pod = path.starts_with(POD_PATH);
     Workload {
         identity: CgroupIdentity {
+            outer_container: None,
             path: path.into(),
             kind,
             runtime: id.map(|_| Runtime::Containerd),
@@ -235,7 +236,7 @@ fn tallies() -> Tallies {
     let mut tallies = Tallies::default();
     let key = TallyKey { namespace: "shop".into(), pod: "web-7d9".into(), container: "web".into() };
     let exits = [((137, "OOMKilled".into()), 2)].into();
-    tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, cpu_usage_usec: 0, exits });
+    tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, ended_cpu_usage_usec: 0, living: Vec::new(), exits });
     tallies
 }
 
