@@ -58,6 +58,9 @@ pub enum AgentError {
 /// [`AgentError`] when a part cannot start, or the sampling thread fails.
 pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let layout = CgroupLayout::detect(&config.cgroupfs, &config.procfs)?;
+    for note in &layout.notes {
+        tracing::warn!(cgroupfs = %config.cgroupfs.display(), "{note}");
+    }
     let node_name = config.node_name.as_deref();
     let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
     let (mut writer, store) = store::ring(config.ring_bytes)?;

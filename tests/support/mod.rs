@@ -27,3 +27,4 @@ pub mod http;
 pub mod network;
 pub mod process;
 pub mod prometheus;
+pub mod tree;
