@@ -18,6 +18,7 @@
 )]
 
 pub mod agent;
+pub mod cgroups;
 pub mod containerd;
 pub mod cri;
 pub mod docker;
