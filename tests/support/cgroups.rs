@@ -86,6 +86,11 @@ impl Cgroups {
         }
     }
 
+    /// A child's folder in every hierarchy.
+    pub fn folders(&self, below: &str) -> Vec<String> {
+        self.parents.iter().map(|parent| parent.join(below).display().to_string()).collect()
+    }
+
     /// The parent in the version 2 tree.
     pub fn v2(&self) -> &Path {
         &self.parents[0]
