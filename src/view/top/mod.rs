@@ -119,7 +119,7 @@ pub enum TopError {
         detail: String,
     },
     /// The answer is not what this version expects; use the agent's version of `ringside`.
-    #[error("the answer of {url} cannot be read; are the agent and this program of the same version?")]
+    #[error("the answer of {url} cannot be read; are the agent and this program of the same version? ({source})")]
     Unreadable {
         /// What was asked for.
         url: String,
@@ -127,13 +127,13 @@ pub enum TopError {
         source: serde_json::Error,
     },
     /// The terminal cannot be used; `--once` needs none.
-    #[error("the terminal cannot be used; --once prints a table instead")]
+    #[error("the terminal cannot be used ({0}); --once prints a table instead")]
     Terminal(#[source] io::Error),
     /// The output cannot be written.
-    #[error("the output cannot be written")]
+    #[error("the output cannot be written: {0}")]
     Output(#[source] io::Error),
     /// The runtime or its thread cannot be made.
-    #[error("this process cannot start its network thread")]
+    #[error("this process cannot start its network thread: {0}")]
     Runtime(#[source] io::Error),
 }
 

@@ -205,6 +205,7 @@ impl Model {
     fn data(&mut self, data: Data) {
         self.error = None;
         let tick = data.node.ticks.tick;
+        let before = std::mem::take(&mut self.lines);
         match data.rows {
             Rows::Pods(pods) if self.what == What::Pods => self.lines = pods.iter().map(Line::of_pod).collect(),
             Rows::Containers(containers) if self.what == What::Containers => {
@@ -212,7 +213,20 @@ impl Model {
                 self.containers = containers;
             }
             // An answer to what was shown before.
-            _ => {}
+            _ => self.lines.clone_from(&before),
+        }
+        let before: HashMap<&str, &Line> = before.iter().map(|line| (line.id.as_str(), line)).collect();
+        for line in &mut self.lines {
+            match before.get(line.id.as_str()) {
+                Some(before) if tick != self.spark_tick => line.hold_network(before),
+                Some(before) => {
+                    // The same tick again.
+                    line.rx_bytes_per_second = before.rx_bytes_per_second;
+                    line.tx_bytes_per_second = before.tx_bytes_per_second;
+                    line.network_age_ticks = before.network_age_ticks;
+                }
+                None => {}
+            }
         }
         self.node = Some(data.node);
         // Asked more often than the agent ticks, the same tick comes twice.
