@@ -7,7 +7,12 @@
 //! runtimes, CRI ─► discover ──┘         (ring)
 //! ```
 
+pub mod config;
+pub mod doctor;
+pub mod logging;
 pub mod units;
+
+pub mod agent;
 
 pub mod discover;
 pub mod kernel;

@@ -106,3 +106,63 @@ impl UnixNanos {
         self.0 / 1_000_000
     }
 }
+
+/// Bytes of the kernel's (a name that somebody chose) as text that is safe to show: control characters and what is not
+/// UTF-8 become `\xNN`, a backslash becomes `\\`.
+#[must_use]
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                control if control.is_control() => {
+                    let mut utf8 = [0; 4];
+                    push_hex(&mut text, control.encode_utf8(&mut utf8).as_bytes());
+                }
+                plain => text.push(plain),
+            }
+        }
+        push_hex(&mut text, chunk.invalid());
+    }
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    use fmt::Write as _;
+    for byte in bytes {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_somebody_chose_cannot_control_a_terminal_or_break_a_line() {
+        assert_eq!(printable(b"plain-name.scope"), "plain-name.scope");
+        assert_eq!(printable(b"a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+        assert_eq!(printable(b"\xff\xfe"), "\\xff\\xfe");
+        assert_eq!(printable("gr\u{fc}n".as_bytes()), "gr\u{fc}n");
+        assert_eq!(printable(b"foo\\x2dbar"), "foo\\\\x2dbar");
+    }
+
+    #[test]
+    fn errors_are_classified_by_errno() {
+        use rustix::io::Errno;
+        let classes = [
+            (Errno::NODEV, ErrorClass::Gone),
+            (Errno::NOENT, ErrorClass::Gone),
+            (Errno::SRCH, ErrorClass::Gone),
+            (Errno::OPNOTSUPP, ErrorClass::Unsupported),
+            (Errno::ACCESS, ErrorClass::Denied),
+            (Errno::MFILE, ErrorClass::Exhausted),
+            (Errno::IO, ErrorClass::Other),
+        ];
+        for (errno, class) in classes {
+            assert_eq!(ErrorClass::of(errno), class, "{errno:?}");
+        }
+    }
+}

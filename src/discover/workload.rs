@@ -83,6 +83,9 @@ pub struct CgroupIdentity {
     pub pod_uid: Option<Arc<str>>,
     /// Quality-of-service class for pods and their containers.
     pub qos: Option<QosClass>,
+    /// ID of the container inside which this cgroup lies (crun's leaf, an init system, a node in a container), if
+    /// any. Its usage is already part of that container's, and whoever runs there chose its name.
+    pub outer_container: Option<Arc<str>>,
 }
 
 /// What a container runtime says about one container, or a CRI runtime about one pod (its sandbox).

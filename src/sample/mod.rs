@@ -6,13 +6,22 @@
 pub mod catalogue;
 pub mod row;
 
+mod cgroup;
+mod clock;
+mod filesystem;
 mod machine;
+mod members;
+mod network;
+mod node;
 mod node_sample;
+mod sampler;
 mod self_stats;
 mod tally;
 
 pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, QosClass, Runtime, Workload};
+pub use cgroup::Hierarchies;
 pub use machine::MachineFacts;
 pub use node_sample::{NodeSample, Roster, Subject, SubjectId};
+pub use sampler::{SampleError, Sampler, SamplerOptions};
 pub use self_stats::{SelfStats, SourceFile, TICK_BUCKETS_USEC};
 pub use tally::{Tallies, Tally, TallyKey};

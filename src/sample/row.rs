@@ -87,6 +87,16 @@ impl Row {
         }
     }
 
+    /// Becomes a copy of `other`, a row of the same table, without allocating.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (to, from) in self.values.iter_mut().zip(&other.values) {
+            *to = *from;
+        }
+        self.present = other.present;
+        self.unlimited = other.unlimited;
+        self.read_at = other.read_at;
+    }
+
     /// Makes every cell absent.
     pub fn clear(&mut self) {
         self.values.fill(0);

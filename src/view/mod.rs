@@ -8,5 +8,8 @@ pub mod rates;
 pub mod top;
 
 mod answer;
+pub mod http;
+mod page;
+pub mod prometheus;
 
 pub use answer::Answer;

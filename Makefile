@@ -1,0 +1,82 @@
+# The two commands that matter are `make run` and `make test`; `make help` lists all.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# Where cargo builds; .ci/run sets it to a cache outside of the checkout.
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+# Tests start daemons and virtual machines: more of them at a time than CPUs makes their waits longer than their limits.
+TEST_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# Flags for the agent: make run ARGS="--interval 500ms". They win over what `run` sets by the environment.
+ARGS ?=
+LISTEN ?= 127.0.0.1:9750
+
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 30
+
+.PHONY: help run build test lint bench doc fuzz check-toolchain
+
+help:
+	@echo 'make run     build the release binary and start the agent in the foreground (ARGS="--interval 500ms")'
+	@echo 'make test    fetch what the tests need, then run all of them (root or sudo)'
+	@echo 'make build   build the release binary'
+	@echo 'make lint    formatting and clippy'
+	@echo 'make doc     API documentation, warnings are errors'
+	@echo 'make bench   benchmarks'
+	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+
+# zstd is compiled from C. Everything else needs cargo only.
+check-toolchain:
+	@command -v cargo >/dev/null || { \
+		echo 'cargo is missing: install Rust 1.95 or later with rustup, then run make again' >&2; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || { \
+		echo 'a C compiler is missing: install one (Debian: apt-get install gcc libc6-dev), or name yours in CC, then run make again' >&2; exit 1; }
+
+build: check-toolchain
+	cargo build --release --locked --bin ringside
+
+run: build
+	@echo
+	@echo 'ringside serves on http://$(LISTEN) until Ctrl-C:'
+	@echo '    http://$(LISTEN)/metrics             everything, for Prometheus'
+	@echo '    http://$(LISTEN)/metrics/cadvisor    what cAdvisor showed, under the same names'
+	@echo '    http://$(LISTEN)/openapi.json        the JSON API'
+	@echo 'In another terminal:'
+	@echo '    $(CARGO_TARGET_DIR)/release/ringside top       live view'
+	@echo '    $(CARGO_TARGET_DIR)/release/ringside doctor    what this machine lets it see'
+	@echo
+	RINGSIDE_LOG_FORMAT=text RINGSIDE_LISTEN='$(LISTEN)' exec '$(CARGO_TARGET_DIR)/release/ringside' agent $(ARGS)
+
+test: check-toolchain
+	tests/lab/setup.sh
+	INSTA_UPDATE=no cargo test --locked -- --test-threads '$(TEST_THREADS)'
+
+lint: check-toolchain
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+bench: check-toolchain
+	cargo bench --locked
+
+doc: check-toolchain
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+# libFuzzer on the stable toolchain: the coverage passes are named by hand, as cargo-fuzz would do on nightly.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
+fuzz: check-toolchain
+	@[ -f fuzz/Cargo.toml ] || { echo 'there is no fuzz/Cargo.toml in this checkout: nothing was fuzzed' >&2; exit 1; }
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' CARGO_TARGET_DIR=target cargo build --release --bins --target '$(FUZZ_TARGET)'
+	@for target in fuzz/fuzz_targets/*.rs; do \
+		name=$$(basename "$$target" .rs); \
+		mkdir -p "fuzz/corpus-work/$$name" fuzz/artifacts; \
+		echo "fuzz: $$name for $(FUZZ_SECONDS) s"; \
+		"fuzz/target/$(FUZZ_TARGET)/release/$$name" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=fuzz/artifacts/ \
+			"fuzz/corpus-work/$$name" $$([ ! -d "fuzz/corpus/$$name" ] || echo "fuzz/corpus/$$name"); \
+	done

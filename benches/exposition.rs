@@ -1,0 +1,67 @@
+//! What one scrape costs: the text of a node with 100 and 500 containers, with and without compression.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ringside::view::prometheus::layout::Layout;
+use ringside::view::prometheus::maxima::{Maxima, Tracker};
+use ringside::view::prometheus::sink::Sink;
+use ringside::view::prometheus::{Compression, Format, Labels, encoder};
+
+#[path = "../tests/synthetic/mod.rs"]
+mod synthetic;
+
+fn expositions(criterion: &mut Criterion) {
+    for containers in [100, 500] {
+        let before = synthetic::node(containers, 1);
+        let sample = synthetic::node(containers, 2);
+        let mut tracker = Tracker::default();
+        tracker.observe(&before);
+        tracker.observe(&sample);
+        let maxima: Maxima = tracker.maxima(std::time::Instant::now());
+        let mut group = criterion.benchmark_group(format!("exposition/{containers}"));
+        group.sample_size(20);
+        for labels in [Labels::Slim, Labels::Full] {
+            let layout = Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels);
+            let mut likely = 0;
+            for compression in [Compression::Identity, Compression::Gzip, Compression::Zstd] {
+                let make = |likely| {
+                    let mut sink = Sink::new(compression, likely).ok()?;
+                    encoder::encode(black_box(&sample), &layout, &maxima, Format::Text, &mut sink);
+                    sink.finish().ok()
+                };
+                let Some((body, text)) = make(0) else { continue };
+                if compression == Compression::Identity {
+                    likely = body.len();
+                    let lines = body.iter().filter(|byte| **byte == b'\n').count();
+                    eprintln_count(containers, labels, lines, text);
+                }
+                group.throughput(Throughput::Bytes(u64::try_from(text).unwrap_or(0)));
+                let name = format!("{}/{}", labels.as_str(), compression.as_str());
+                group.bench_function(name, |bencher| bencher.iter(|| make(likely).map(|(body, _)| body.len())));
+            }
+        }
+        group.bench_function("layout/full", |bencher| {
+            bencher.iter(|| Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), Labels::Full));
+        });
+        let mut next = 3;
+        group.bench_function("maxima/observe", |bencher| {
+            bencher.iter(|| {
+                let mut later = sample.clone();
+                later.tick = next;
+                next += 1;
+                tracker.observe(&later);
+            });
+        });
+        group.finish();
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the sizes belong beside the times")]
+fn eprintln_count(containers: u64, labels: Labels, lines: usize, text: usize) {
+    eprintln!("{containers} containers, {}: {lines} lines, {text} bytes", labels.as_str());
+}
+
+criterion_group!(benches, expositions);
+criterion_main!(benches);

@@ -1,0 +1,124 @@
+//! The one list of the agent's settings, and the command-line flags made from it.
+//!
+//! A new setting is one row here, one field of [`AgentConfig`](super::AgentConfig) and one line in its `build`.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// One setting: `--key`, `RINGSIDE_KEY`, and `key` in the configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Name of the flag without dashes, and of the key in the file.
+    pub key: &'static str,
+    /// What the help calls the value.
+    pub value_name: &'static str,
+    /// Used when no source has a value.
+    pub default: Option<&'static str>,
+    /// Help text.
+    pub help: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    value_name: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Setting {
+    Setting { key, value_name, default, help }
+}
+
+/// Every setting of the agent, in the order of `--help`.
+pub const SETTINGS: [Setting; 17] = [
+    setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
+    setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
+    setting(
+        "insecure-listen",
+        "ADDRESS:PORT",
+        None,
+        "Serve plain HTTP, readable by anyone who can reach it, on this address instead of --listen",
+    ),
+    setting("interval", "DURATION", Some("1s"), "Time between two ticks, 100ms to 60s"),
+    setting("ring-bytes", "SIZE", Some("32MiB"), "Memory for history (64MiB, 100MB, or a number of bytes)"),
+    setting("procfs", "DIR", Some("/proc"), "Where procfs is mounted"),
+    setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
+    setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),
+    setting("labels", "full|slim", Some("full"), "Labels of every series; slim leaves names to one info metric"),
+    setting("docker-socket", "PATH|auto|none", Some("auto"), "Ask Docker for names here"),
+    setting("podman-socket", "PATH|auto|none", Some("auto"), "Ask Podman for names here"),
+    setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
+    setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
+    setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
+    setting("node-name", "NAME", None, "Name of this node; also from NODE_NAME, else the host name"),
+    setting("log-format", "json|text", Some("json"), "Form of the log lines on standard error"),
+    setting("log-level", "LEVEL", Some("info"), "Least severe level to log: error, warn, info, debug or trace"),
+];
+
+/// The environment variable of a setting.
+pub(super) fn variable(key: &str) -> String {
+    format!("RINGSIDE_{}", key.replace('-', "_").to_ascii_uppercase())
+}
+
+/// True for a setting that may be given more than once.
+pub(super) fn repeatable(key: &str) -> bool {
+    key == "cri-socket"
+}
+
+/// What the command line said, as written and not checked yet. For `clap`: flatten it into a subcommand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentFlags {
+    given: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl AgentFlags {
+    /// Flags as if given on the command line, for callers without one.
+    #[must_use]
+    pub fn of(given: &[(&'static str, &str)]) -> Self {
+        let mut flags = Self::default();
+        for (key, value) in given {
+            flags.given.entry(key).or_default().push((*value).to_owned());
+        }
+        flags
+    }
+
+    pub(super) fn values(&self, key: &str) -> &[String] {
+        self.given.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl clap::Args for AgentFlags {
+    fn augment_args(command: Command) -> Command {
+        let args = SETTINGS.iter().map(|setting| {
+            let help = match setting.default {
+                Some(default) => format!("{} [default: {default}]", setting.help),
+                None => setting.help.to_owned(),
+            };
+            let action = if repeatable(setting.key) { ArgAction::Append } else { ArgAction::Set };
+            Arg::new(setting.key).long(setting.key).value_name(setting.value_name).help(help).action(action)
+        });
+        command.args(args).after_help(
+            "Every flag can also be set as RINGSIDE_<FLAG> (--ring-bytes: RINGSIDE_RING_BYTES) or in --config.",
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for AgentFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        for setting in &SETTINGS {
+            if let Some(values) = matches.get_many::<String>(setting.key) {
+                flags.given.insert(setting.key, values.cloned().collect());
+            }
+        }
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.given.extend(Self::from_arg_matches(matches)?.given);
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Parsers of single values. Pure: text → value, or the rest of a sentence that begins with the text.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which labels the expositions carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelSet {
+    /// Names, image and cgroup path on every series.
+    Full,
+    /// Only what identifies; the rest is on one info metric to join with.
+    Slim,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Least severe level that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What is degraded.
+    Warn,
+    /// What changed.
+    Info,
+    /// What was decided.
+    Debug,
+    /// What was done.
+    Trace,
+}
+
+/// How many kernel files may be kept open between ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptFiles {
+    /// As many as the open-file limit and the memory of this machine allow.
+    Auto,
+    /// At most so many; 0 opens every file anew on every tick.
+    AtMost(usize),
+}
+
+/// Where a runtime's socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketChoice {
+    /// At the well-known places, as soon as one exists.
+    Auto,
+    /// Not to be asked.
+    Off,
+    /// At this path.
+    At(PathBuf),
+}
+
+/// A closed list of words.
+pub(super) trait Words: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Words for LabelSet {
+    const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("slim", Self::Slim)];
+}
+
+impl Words for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
+}
+
+impl Words for LogLevel {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+pub(super) fn word<T: Words>(text: &str) -> Result<T, String> {
+    T::WORDS.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = T::WORDS.iter().map(|(name, _)| *name).collect();
+        format!("is not one of the known words; use {}", names.join(", "))
+    })
+}
+
+/// Splits `1.5GiB` into nano-units of the number (1_500_000_000) and the suffix; `None` unless it begins with a number.
+fn number_and_suffix(text: &str) -> Option<(u128, &str)> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || whole.len() > 20 || fraction.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let nano: u128 = format!("{fraction:0<9}").parse().ok()?;
+    let whole: u128 = whole.parse().ok()?;
+    Some((whole * 1_000_000_000 + nano, suffix.trim()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const ADVICE: &str = "is not a duration; write a number and a unit, for example 500ms, 1s or 1m";
+    let (nano_units, suffix) = number_and_suffix(text).ok_or(ADVICE)?;
+    let nanos = match suffix {
+        "ms" => nano_units / 1000,
+        "s" => nano_units,
+        "m" | "min" => nano_units * 60,
+        "" if nano_units == 0 => 0,
+        "" => return Err(format!("has no unit; write for example {text}s or {text}ms")),
+        _ => return Err(ADVICE.to_owned()),
+    };
+    // Months are as good as any too-long duration: the range check that follows refuses both.
+    Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
+/// A tick must leave time to read a full node, and a rate over more than a minute hides what the tool is for.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_millis(100) || value > Duration::from_secs(60) {
+        return Err("is out of range; give an interval from 100ms to 60s, for example 1s".to_owned());
+    }
+    Ok(value)
+}
+
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    const ADVICE: &str = "is not a size; write a number of bytes, or one with a unit, for example 32MiB or 100MB";
+    let (nano_units, suffix) = number_and_suffix(text).ok_or(ADVICE)?;
+    let factor: u128 = match suffix.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        // In Kubernetes `M` is mega and `m` is a thousandth; elsewhere `m` is often mebi.
+        "m" if suffix == "M" => 1_000_000,
+        "m" => return Err("is ambiguous; write MiB, MB, Mi or M".to_owned()),
+        _ => return Err(ADVICE.to_owned()),
+    };
+    match usize::try_from(nano_units * factor / 1_000_000_000) {
+        Ok(0) => Err("is nothing; give at least a few MiB, for example 32MiB".to_owned()),
+        Ok(value) => Ok(value),
+        Err(_) => Err("is more than this machine can address; give less, for example 32MiB".to_owned()),
+    }
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let spelt = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    spelt.parse().map_err(|_| match text.strip_prefix(':') {
+        Some(port) => format!(
+            "has no address; write 127.0.0.1:{port} for this machine only, \
+             or use --insecure-listen 0.0.0.0:{port} for every interface"
+        ),
+        None => "is not ADDRESS:PORT; write for example 127.0.0.1:9750 or [::1]:9750".to_owned(),
+    })
+}
+
+/// Counters of every workload are told to whoever asks, so the way out of the machine has a name that warns.
+pub(super) fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+    let value = address(text)?;
+    if value.ip().to_canonical().is_loopback() {
+        return Ok(value);
+    }
+    Err(format!(
+        "is reachable from other machines, and plain HTTP has neither encryption nor a check of who asks; \
+         use --insecure-listen {text} if that is meant, or a loopback address such as 127.0.0.1:{}",
+        value.port()
+    ))
+}
+
+pub(super) fn root(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("is not a directory; give the path of the mount".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn socket(text: &str) -> Result<SocketChoice, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    match path {
+        "auto" => Ok(SocketChoice::Auto),
+        "none" => Ok(SocketChoice::Off),
+        _ if path.starts_with('/') => Ok(SocketChoice::At(PathBuf::from(path))),
+        _ => Err("is not a socket's path; give an absolute path, unix://PATH, auto or none".to_owned()),
+    }
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("would read nothing; give a number from 1 up, for example 20000".to_owned()),
+        Ok(value) => Ok(value),
+        Err(_) => Err("is not a whole number; give a number from 1 up, for example 20000".to_owned()),
+    }
+}
+
+pub(super) fn kept_files(text: &str) -> Result<KeptFiles, String> {
+    if text == "auto" {
+        return Ok(KeptFiles::Auto);
+    }
+    text.parse().map(KeptFiles::AtMost).map_err(|_| "is not a whole number; give a number or auto".to_owned())
+}
+
+/// The name becomes a label and a path segment of the API.
+pub(super) fn node_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 253 || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/') {
+        return Err("cannot name a node; give 1 to 253 characters without spaces, slashes or control bytes".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,250 @@
+//! What every runtime said so far, within a budget.
+//!
+//! In: [`Metadata`] and [`ExitRecord`]s of all sockets. Out: an event when, and only when, something is new.
+//! Two sockets may know one container (Docker and cri-dockerd): the one of the better rank is believed.
+//! Limits: containers in all; per container 64 labels, values of 256 bytes; text bytes in all, beyond which labels are
+//! left out (names and Kubernetes' own words stay). This is plain data: no socket, no clock. Next: `sample/`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::super::{Discovery, ExitRecord, Metadata};
+
+/// Most labels of one container.
+const MAX_LABELS: usize = 64;
+/// Longest label value; longer ones are cut.
+const MAX_VALUE_BYTES: usize = 256;
+/// Longest label name (Kubernetes allows 253 + 1 + 63); a longer one is left out, cutting it could make two alike.
+const MAX_KEY_BYTES: usize = 320;
+/// Longest name of anything else.
+const MAX_NAME_BYTES: usize = 512;
+/// Text of all containers together.
+const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+
+struct Entry {
+    source: usize,
+    rank: u8,
+    metadata: Arc<Metadata>,
+    text_bytes: usize,
+    has_exited: bool,
+}
+
+/// All containers that runtimes described.
+pub(in super::super) struct Book {
+    entries: HashMap<Arc<str>, Entry>,
+    /// Most containers of all sockets together.
+    pub max_containers: usize,
+    text_bytes: usize,
+    /// Descriptions that were refused because there are too many containers (counter).
+    pub refused: u64,
+    /// Descriptions that lost their labels because there is too much text (counter).
+    pub labels_dropped: u64,
+}
+
+impl Book {
+    pub(in super::super) fn new(max_containers: usize) -> Self {
+        Self { entries: HashMap::new(), max_containers, text_bytes: 0, refused: 0, labels_dropped: 0 }
+    }
+
+    /// How many containers one socket described.
+    pub(super) fn count(&self, source: usize) -> usize {
+        self.entries.values().filter(|entry| entry.source == source).count()
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Arc<Metadata>> {
+        self.entries.get(id).map(|entry| &entry.metadata)
+    }
+
+    /// The sandbox of a pod.
+    pub(super) fn sandbox_of(&self, pod_uid: &str) -> Option<&Arc<Metadata>> {
+        let is_it = |metadata: &Metadata| metadata.sandbox && metadata.pod_uid.as_deref() == Some(pod_uid);
+        self.entries.values().map(|entry| &entry.metadata).find(|metadata| is_it(metadata))
+    }
+
+    /// Takes a description; gives the event if it says anything new.
+    pub(super) fn describe(&mut self, id: &str, source: usize, rank: u8, mut metadata: Metadata) -> Option<Discovery> {
+        if id.is_empty() || id.len() > MAX_NAME_BYTES {
+            return None;
+        }
+        cap(&mut metadata);
+        let mut bytes = text_bytes(&metadata);
+        let old_bytes = self.entries.get(id).map_or(0, |entry| entry.text_bytes);
+        if self.text_bytes.saturating_sub(old_bytes).saturating_add(bytes) > MAX_TEXT_BYTES {
+            metadata.labels.clear();
+            bytes = text_bytes(&metadata);
+            self.labels_dropped = self.labels_dropped.saturating_add(1);
+        }
+        if let Some(entry) = self.entries.get_mut(id) {
+            if rank > entry.rank || *entry.metadata == metadata {
+                return None;
+            }
+            if entry.metadata.started_at != metadata.started_at {
+                entry.has_exited = false;
+            }
+            (entry.source, entry.rank, entry.text_bytes) = (source, rank, bytes);
+            entry.metadata = Arc::new(metadata);
+        } else {
+            if self.entries.len() >= self.max_containers {
+                self.refused = self.refused.saturating_add(1);
+                return None;
+            }
+            let metadata = Arc::new(metadata);
+            let entry = Entry { source, rank, metadata, text_bytes: bytes, has_exited: false };
+            self.entries.insert(Arc::from(id), entry);
+        }
+        self.text_bytes = self.text_bytes.saturating_sub(old_bytes).saturating_add(bytes);
+        let (key, entry) = self.entries.get_key_value(id)?;
+        Some(Discovery::Described { container_id: Arc::clone(key), metadata: Arc::clone(&entry.metadata) })
+    }
+
+    /// Takes the end of a container; gives the event once per run.
+    pub(super) fn exit(&mut self, id: &str, mut exit: ExitRecord) -> Option<Discovery> {
+        let (key, _) = self.entries.get_key_value(id)?;
+        let container_id = Arc::clone(key);
+        let entry = self.entries.get_mut(id)?;
+        if std::mem::replace(&mut entry.has_exited, true) {
+            return None;
+        }
+        clip(&mut exit.reason, MAX_VALUE_BYTES);
+        Some(Discovery::Exited { container_id, exit })
+    }
+
+    /// True when the end of this run was told.
+    pub(super) fn has_exited(&self, id: &str) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.has_exited)
+    }
+
+    /// The container runs again.
+    pub(super) fn revive(&mut self, id: &str) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.has_exited = false;
+        }
+    }
+
+    /// The runtime has removed the container.
+    pub(super) fn forget(&mut self, id: &str) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.text_bytes = self.text_bytes.saturating_sub(entry.text_bytes);
+        }
+    }
+
+    /// The containers of a socket that are not in its newest list.
+    pub(super) fn missing(&self, source: usize, listed: &HashSet<String>) -> Vec<Arc<str>> {
+        let missing = |id: &Arc<str>, entry: &Entry| entry.source == source && !listed.contains(&**id);
+        self.entries.iter().filter(|(id, entry)| missing(id, entry)).map(|(id, _)| Arc::clone(id)).collect()
+    }
+}
+
+fn cap(metadata: &mut Metadata) {
+    clip(&mut metadata.name, MAX_NAME_BYTES);
+    clip(&mut metadata.image, MAX_NAME_BYTES);
+    let words = [&mut metadata.namespace, &mut metadata.pod, &mut metadata.pod_uid, &mut metadata.container];
+    for word in words.into_iter().flatten() {
+        clip(word, MAX_NAME_BYTES);
+    }
+    metadata.labels.retain(|key, _| !key.is_empty() && key.len() <= MAX_KEY_BYTES);
+    while metadata.labels.len() > MAX_LABELS {
+        metadata.labels.pop_last();
+    }
+    for value in metadata.labels.values_mut() {
+        clip(value, MAX_VALUE_BYTES);
+    }
+}
+
+/// Cuts a text to at most `max` bytes, between two characters.
+pub(super) fn clip(text: &mut String, max: usize) {
+    if text.len() > max {
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
+}
+
+fn text_bytes(metadata: &Metadata) -> usize {
+    let labels: usize = metadata.labels.iter().map(|(key, value)| key.len() + value.len() + 96).sum();
+    let words = [&metadata.namespace, &metadata.pod, &metadata.pod_uid, &metadata.container];
+    let words: usize = words.into_iter().flatten().map(String::len).sum();
+    labels + words + metadata.name.len() + metadata.image.len() + 400
+}
+
+/// Kubernetes' own words among the labels that kubelet gives to containers and sandboxes.
+pub(super) fn kubernetes_words(metadata: &mut Metadata, labels: &BTreeMap<String, String>) {
+    let word = |key: &str| labels.get(key).filter(|value| !value.is_empty()).cloned();
+    metadata.namespace = word("io.kubernetes.pod.namespace");
+    metadata.pod = word("io.kubernetes.pod.name");
+    metadata.pod_uid = word("io.kubernetes.pod.uid");
+    metadata.container = word("io.kubernetes.container.name").filter(|name| name != "POD");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Metadata {
+        Metadata { name: name.to_owned(), ..Metadata::default() }
+    }
+
+    fn exit(code: i32) -> ExitRecord {
+        ExitRecord { code, reason: "Error".to_owned(), finished_at: None }
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let mut book = Book::new(10);
+        assert!(book.describe("a", 0, 0, named("x")).is_some());
+        assert!(book.describe("a", 0, 0, named("x")).is_none());
+        assert!(book.describe("a", 0, 0, named("y")).is_some());
+        assert!(book.describe("a", 1, 1, named("z")).is_none(), "a worse rank is not believed");
+        assert_eq!(book.get("a").unwrap().name, "y");
+    }
+
+    #[test]
+    fn an_end_is_told_once_per_run() {
+        let mut book = Book::new(10);
+        assert!(book.exit("a", exit(1)).is_none(), "nobody knows it");
+        book.describe("a", 0, 0, named("x"));
+        assert!(book.exit("a", exit(1)).is_some());
+        assert!(book.exit("a", exit(1)).is_none());
+        book.revive("a");
+        assert!(book.exit("a", exit(2)).is_some());
+    }
+
+    #[test]
+    fn labels_are_capped_in_number_and_size() {
+        let mut metadata = named("x");
+        for number in 0..200 {
+            metadata.labels.insert(format!("k{number:03}"), "é".repeat(300));
+        }
+        metadata.labels.insert("k".repeat(400), String::new());
+        let mut book = Book::new(10);
+        let Some(Discovery::Described { metadata, .. }) = book.describe("a", 0, 0, metadata) else { panic!() };
+        assert_eq!(metadata.labels.len(), MAX_LABELS);
+        assert!(metadata.labels.values().all(|value| value.len() == 256 && value.chars().all(|c| c == 'é')));
+    }
+
+    #[test]
+    fn too_many_containers_and_too_much_text_are_refused_and_counted() {
+        let mut book = Book::new(3);
+        for id in ["a", "b", "c", "d"] {
+            book.describe(id, 0, 0, named(id));
+        }
+        assert_eq!((book.entries.len(), book.refused), (3, 1));
+        let mut book = Book::new(10_000);
+        for number in 0..2_000 {
+            let mut metadata = named("x");
+            for label in 0..64 {
+                metadata.labels.insert(format!("k{label}"), "v".repeat(256));
+            }
+            book.describe(&format!("{number}"), 0, 0, metadata);
+        }
+        assert!(book.text_bytes <= MAX_TEXT_BYTES + 2_000 * 500, "{}", book.text_bytes);
+        assert!(book.labels_dropped > 0);
+        for number in 0..2_000 {
+            book.forget(&format!("{number}"));
+        }
+        assert_eq!(book.text_bytes, 0);
+    }
+}

@@ -1,0 +1,289 @@
+//! Log lines on standard error: one JSON object per line, or text for people.
+//!
+//! In: `tracing` events. Out: lines without control bytes, whatever a cgroup or container is called, and not more than
+//! a few per second from one place in the code. It writes nowhere else and keeps nothing. Next: nothing.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{AgentConfig, LogFormat, LogLevel};
+
+/// Lines per second from one place in the code; the rest is counted and told later.
+const LINES_PER_SECOND: u32 = 10;
+
+/// Why logging could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The process logs already: start it once.
+    #[error("logging was started twice in one process")]
+    AlreadyStarted(#[from] SetGlobalDefaultError),
+}
+
+/// Starts logging to standard error, and logs what the configuration warns of.
+///
+/// # Errors
+/// [`LoggingError::AlreadyStarted`].
+pub fn start(config: &AgentConfig) -> Result<(), LoggingError> {
+    tracing::subscriber::set_global_default(subscriber(config.log_format, config.log_level, io::stderr))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+fn subscriber<W, S>(format: LogFormat, level: LogLevel, sink: S) -> impl Subscriber + Send + Sync
+where
+    W: Write + 'static,
+    S: Fn() -> W + Send + Sync + Clone + 'static,
+{
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // The libraries' own debugging is nobody's answer to a question about this agent.
+    let wanted = Targets::new().with_target("ringside", level).with_default(level.min(LevelFilter::WARN));
+    let throttle = Throttle::new(LINES_PER_SECOND, Reporter { format, sink: sink.clone() });
+    let writer = EscapingWriter(sink);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Json => Box::new(tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true)),
+        LogFormat::Text => Box::new(tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false)),
+    };
+    Registry::default().with(layer.with_filter(throttle).with_filter(wanted))
+}
+
+/// Hands each line to the sink with its control bytes escaped.
+#[derive(Clone)]
+struct EscapingWriter<S>(S);
+
+impl<'a, W: Write, S: Fn() -> W> MakeWriter<'a> for EscapingWriter<S> {
+    type Writer = EscapingLine<W>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        EscapingLine((self.0)())
+    }
+}
+
+struct EscapingLine<W>(W);
+
+impl<W: Write> Write for EscapingLine<W> {
+    /// The formatter writes one whole line at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(escaped(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// One line that ends in a newline and has no other control character: an escape sequence or a line break in a name
+/// must neither steer a terminal nor begin a line of its own.
+fn escaped(line: &str) -> String {
+    let body = line.strip_suffix('\n').unwrap_or(line);
+    let mut safe = String::with_capacity(body.len() + 1);
+    for c in body.chars() {
+        if c.is_control() {
+            // Also valid within a JSON string.
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    safe
+}
+
+/// Tells how many lines a throttled place has lost.
+struct Reporter<S> {
+    format: LogFormat,
+    sink: S,
+}
+
+trait Report: Send + Sync + 'static {
+    fn report(&self, place: &Metadata<'_>, lost: u32);
+}
+
+impl<W: Write, S: Fn() -> W + Send + Sync + 'static> Report for Reporter<S> {
+    fn report(&self, place: &Metadata<'_>, lost: u32) {
+        let message = format!("{lost} more lines came from this place and were left out");
+        let at = format!("{}:{}", place.file().unwrap_or(place.target()), place.line().unwrap_or(0));
+        let line = match self.format {
+            LogFormat::Json => {
+                serde_json::json!({"level": "WARN", "message": message, "target": place.target(), "at": at}).to_string()
+            }
+            LogFormat::Text => format!("WARN {}: {message} at={at}", place.target()),
+        };
+        // A log that cannot be written cannot be logged about.
+        let _ = (self.sink)().write_all(escaped(&line).as_bytes());
+    }
+}
+
+/// Lets through a number of lines per second and place.
+struct Throttle {
+    per_second: u32,
+    places: Mutex<HashMap<tracing::callsite::Identifier, Window>>,
+    report: Arc<dyn Report>,
+}
+
+/// One second of one place.
+struct Window {
+    began: Instant,
+    passed: u32,
+    lost: u32,
+}
+
+impl Throttle {
+    fn new(per_second: u32, report: impl Report) -> Self {
+        Self { per_second, places: Mutex::new(HashMap::new()), report: Arc::new(report) }
+    }
+
+    /// Whether a line may pass now, and how many of the last second were lost if this begins a new one.
+    fn admit(&self, place: tracing::callsite::Identifier, now: Instant) -> (bool, u32) {
+        let Ok(mut places) = self.places.lock() else { return (true, 0) };
+        let window = places.entry(place).or_insert(Window { began: now, passed: 0, lost: 0 });
+        let mut lost = 0;
+        if now.duration_since(window.began).as_secs() >= 1 {
+            lost = window.lost;
+            *window = Window { began: now, passed: 0, lost: 0 };
+        }
+        if window.passed < self.per_second {
+            window.passed += 1;
+            return (true, lost);
+        }
+        window.lost += 1;
+        (false, lost)
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Throttle {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let (pass, lost) = self.admit(event.metadata().callsite(), Instant::now());
+        if lost > 0 {
+            self.report.report(event.metadata(), lost);
+        }
+        pass
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, level: LogLevel, emit: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let to = sink.clone();
+        tracing::subscriber::with_default(subscriber(format, level, move || to.clone()), emit);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    const HOSTILE: &str = "a\u{1b}[31m\r\nb\"\\\u{9b}2J\t\u{7f}\0c";
+
+    #[test]
+    fn every_line_of_a_hostile_name_is_one_json_object_without_control_bytes() {
+        let text = logged(LogFormat::Json, LogLevel::Info, || {
+            tracing::info!(cgroup = HOSTILE, "{HOSTILE}");
+            tracing::warn!(error = ?HOSTILE, "second");
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        let first: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+        assert_eq!(first["cgroup"], HOSTILE);
+        assert_eq!(first["level"], "INFO");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(lines[1]).unwrap()["message"], "second");
+    }
+
+    #[test]
+    fn a_text_line_stays_one_line_without_control_bytes() {
+        let text = logged(LogFormat::Text, LogLevel::Info, || tracing::info!(cgroup = HOSTILE, "{HOSTILE}"));
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+
+    #[test]
+    fn less_severe_lines_and_the_debugging_of_libraries_are_left_out() {
+        let text = logged(LogFormat::Text, LogLevel::Debug, || {
+            tracing::debug!("ours");
+            tracing::trace!("too fine");
+            tracing::debug!(target: "hyper::proto", "theirs");
+            tracing::warn!(target: "hyper::proto", "their warning");
+        });
+        assert!(text.contains("ours") && text.contains("their warning"), "{text}");
+        assert!(!text.contains("too fine") && !text.contains("theirs"), "{text}");
+    }
+
+    #[test]
+    fn a_storm_from_one_place_is_cut_and_other_places_are_not() {
+        let text = logged(LogFormat::Text, LogLevel::Info, || {
+            for number in 0..1000 {
+                tracing::info!(number, "storm");
+            }
+            tracing::info!("calm");
+        });
+        let storm = text.lines().filter(|line| line.contains("storm")).count();
+        assert!((10..=20).contains(&storm), "{storm} lines");
+        assert!(text.contains("calm"));
+    }
+
+    #[test]
+    fn the_first_line_of_the_next_second_tells_how_many_were_lost() {
+        struct Silent;
+        impl Report for Silent {
+            fn report(&self, _: &Metadata<'_>, _: u32) {}
+        }
+        let throttle = Throttle::new(2, Silent);
+        let place = tracing::callsite!(name: "place", kind: tracing::metadata::Kind::EVENT, fields: x);
+        let place = tracing::Callsite::metadata(place).callsite();
+        let start = Instant::now();
+        let admitted: Vec<_> = (0..5).map(|_| throttle.admit(place.clone(), start)).collect();
+        assert_eq!(admitted, [(true, 0), (true, 0), (false, 0), (false, 0), (false, 0)]);
+        assert_eq!(throttle.admit(place.clone(), start + Duration::from_secs(1)), (true, 3));
+        assert_eq!(throttle.admit(place, start + Duration::from_secs(2)), (true, 0));
+    }
+
+    #[test]
+    fn the_report_of_lost_lines_is_a_json_line_too() {
+        let sink = Sink::default();
+        let to = sink.clone();
+        let reporter = Reporter { format: LogFormat::Json, sink: move || to.clone() };
+        let place = tracing::callsite!(name: "place", kind: tracing::metadata::Kind::EVENT, fields: x);
+        reporter.report(tracing::Callsite::metadata(place), 3);
+        let line: serde_json::Value = serde_json::from_slice(&sink.0.lock().unwrap()).unwrap();
+        assert_eq!(line["message"], "3 more lines came from this place and were left out");
+    }
+}

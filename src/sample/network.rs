@@ -1,0 +1,168 @@
+//! Network counters, once per network namespace: of each pod, and of the node.
+//!
+//! In: `<procfs>/PID/net/dev` of one process of each namespace. Out: one row per interface. The file's inode number is the
+//! namespace's identity: it needs no permission, and comparing it on the open descriptor makes a reused process ID
+//! harmless. A descriptor is never kept: it would hold a dead pod's namespace, and its veth, alive.
+//! Kernel documentation: `Documentation/filesystems/proc.rst` (net/dev). Next: `sampler.rs`.
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use super::catalogue::{INTERFACE_METRICS, InterfaceColumn as I};
+use super::row::Row;
+use super::self_stats::{SelfStats, SourceFile};
+use super::{Subject, SubjectId};
+use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::proc::{Interface as Line, parse_net_dev};
+use crate::units::{ErrorClass, MonotonicNanos};
+
+/// Most interfaces that are shown of one namespace; a node with more shows its first ones.
+const INTERFACES_CAP: usize = 512;
+
+/// A network namespace, named by the inode number of its `net/dev`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct NamespaceId(pub u64);
+
+/// One interface.
+#[derive(Debug)]
+pub(super) struct Interface {
+    name: Box<[u8]>,
+    /// Given by the sampler at the end of the tick in which the interface appeared.
+    pub subject: Option<Arc<Subject>>,
+    pub row: Row,
+    seen: bool,
+}
+
+impl Interface {
+    /// The name as it is shown.
+    pub fn name(&self) -> Arc<str> {
+        crate::units::printable(&self.name).into()
+    }
+}
+
+/// One network namespace.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    pub id: NamespaceId,
+    /// The cgroup that it is shown under: the pod's, or the only container's. `None` for the node's own.
+    pub owner: Option<SubjectId>,
+    /// A process in it.
+    pub pid: u32,
+    pub interfaces: Vec<Interface>,
+}
+
+/// What a namespace's read needs and no namespace owns.
+#[derive(Debug)]
+pub(super) struct NetContext<'a> {
+    pub proc: &'a CgroupDir,
+    pub buffer: &'a mut ReadBuffer,
+    pub path: &'a mut Vec<u8>,
+    pub stats: &'a mut SelfStats,
+}
+
+/// Which namespace a process is in; `None` when it has ended.
+pub(super) fn namespace_of(pid: u32, context: &mut NetContext<'_>) -> Option<NamespaceId> {
+    let file = open_net_dev(pid, context).ok()?;
+    file.inode().ok().map(NamespaceId)
+}
+
+fn open_net_dev(pid: u32, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
+    context.path.clear();
+    let mut digits = itoa::Buffer::new();
+    context.path.extend_from_slice(digits.format(pid).as_bytes());
+    context.path.extend_from_slice(b"/net/dev\0");
+    let path = CStr::from_bytes_with_nul(context.path).map_err(|_| ErrorClass::Other)?;
+    context.proc.open_file_below(path, Records::Many)
+}
+
+impl Namespace {
+    pub fn new(id: NamespaceId, owner: Option<SubjectId>, pid: u32) -> Self {
+        Self { id, owner, pid, interfaces: Vec::new() }
+    }
+
+    /// Reads the counters. `false` when the process is gone or in another namespace now: the caller finds another one.
+    /// `appeared` or vanished interfaces are told by the second part.
+    pub fn read(&mut self, now: MonotonicNanos, context: &mut NetContext<'_>) -> Read {
+        let file = match open_net_dev(self.pid, context) {
+            Ok(file) => file,
+            Err(class) => return lost(class, context.stats),
+        };
+        if file.inode() != Ok(self.id.0) {
+            return Read::Lost;
+        }
+        let bytes = match file.read_into(context.buffer) {
+            Ok(bytes) => bytes,
+            Err(class) => return lost(class, context.stats),
+        };
+        self.interfaces.iter_mut().for_each(|interface| interface.seen = false);
+        let mut changed = false;
+        for (position, line) in parse_net_dev(bytes).enumerate().take(INTERFACES_CAP) {
+            changed |= self.put(position, &line, now);
+        }
+        let before = self.interfaces.len();
+        self.interfaces.retain(|interface| interface.seen);
+        Read::Done { changed: changed || self.interfaces.len() != before }
+    }
+
+    /// Writes one line's counters; `true` when the interface is new. Interfaces keep their order from tick to tick, so
+    /// the one at the same position is tried first.
+    fn put(&mut self, position: usize, line: &Line<'_>, now: MonotonicNanos) -> bool {
+        let named = |interface: &Interface| *interface.name == *line.name;
+        let found = match self.interfaces.get(position) {
+            Some(interface) if named(interface) => Some(position),
+            _ => self.interfaces.iter().position(named),
+        };
+        let index = found.unwrap_or(self.interfaces.len());
+        if found.is_none() {
+            self.interfaces.push(Interface {
+                name: line.name.into(),
+                subject: None,
+                row: Row::new(INTERFACE_METRICS.len()),
+                seen: true,
+            });
+        }
+        let Some(interface) = self.interfaces.get_mut(index) else { return false };
+        interface.seen = true;
+        let row = &mut interface.row;
+        row.read_at = now;
+        row.put(I::RxBytes, line.rx_bytes);
+        row.put(I::RxPackets, line.rx_packets);
+        row.put(I::RxErrs, line.rx_errs);
+        row.put(I::RxDrop, line.rx_drop);
+        row.put(I::RxFifo, line.rx_fifo);
+        row.put(I::RxFrame, line.rx_frame);
+        row.put(I::RxCompressed, line.rx_compressed);
+        row.put(I::RxMulticast, line.rx_multicast);
+        row.put(I::TxBytes, line.tx_bytes);
+        row.put(I::TxPackets, line.tx_packets);
+        row.put(I::TxErrs, line.tx_errs);
+        row.put(I::TxDrop, line.tx_drop);
+        row.put(I::TxFifo, line.tx_fifo);
+        row.put(I::TxColls, line.tx_colls);
+        row.put(I::TxCarrier, line.tx_carrier);
+        row.put(I::TxCompressed, line.tx_compressed);
+        found.is_none()
+    }
+}
+
+/// What became of reading a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The counters are fresh; `changed` when interfaces came or went.
+    Done {
+        /// The list of interfaces is another one than before.
+        changed: bool,
+    },
+    /// The process has ended or moved.
+    Lost,
+    /// It could not be read this time; the old counters stand.
+    Failed,
+}
+
+fn lost(class: ErrorClass, stats: &mut SelfStats) -> Read {
+    if class == ErrorClass::Gone {
+        return Read::Lost;
+    }
+    stats.count_error(SourceFile::NetDev, class);
+    Read::Failed
+}

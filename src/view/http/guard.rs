@@ -1,0 +1,140 @@
+//! One connection's deadlines, around its socket.
+//!
+//! In: a socket that hyper reads and writes. Out: the same with an error where a client takes too long. hyper's own head
+//! timeout cannot tell a slow head from an idle connection, so both are kept here: a connection is *busy* from the
+//! moment its request reaches a route until its response is flushed, else it waits for a head.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Limits;
+
+/// Set by the route, cleared when the response has gone out.
+#[derive(Debug, Clone, Default)]
+pub struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    /// A request has arrived.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A socket with deadlines.
+#[derive(Debug)]
+pub struct Guard {
+    stream: TokioIo<TcpStream>,
+    busy: Busy,
+    limits: Limits,
+    /// Fires when the head, or the next request, is overdue.
+    reading: Pin<Box<Sleep>>,
+    head_begun: bool,
+    /// Fires when a response that the client does not take is overdue.
+    writing: Option<Pin<Box<Sleep>>>,
+    wrote: bool,
+}
+
+impl Guard {
+    /// Guards a new connection, whose first head is due.
+    #[must_use]
+    pub fn new(stream: TcpStream, busy: Busy, limits: Limits) -> Self {
+        let reading = Box::pin(sleep_until(deadline(limits.head)));
+        Self { stream: TokioIo::new(stream), busy, limits, reading, head_begun: true, writing: None, wrote: false }
+    }
+
+    /// Lets a write go on, or ends it when the client has not taken the response in time.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Pending => {
+                let limit = self.limits.write;
+                let timer = self.writing.get_or_insert_with(|| Box::pin(sleep_until(deadline(limit))));
+                ready!(timer.as_mut().poll(cx));
+                Poll::Ready(Err(late("the client does not take the response")))
+            }
+            Poll::Ready(result) => {
+                self.wrote = true;
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+fn deadline(limit: Duration) -> Instant {
+    Instant::now() + limit
+}
+
+fn late(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+impl Read for Guard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(result) => {
+                if !this.busy.is_set() && !this.head_begun {
+                    this.head_begun = true;
+                    this.reading.as_mut().reset(deadline(this.limits.head));
+                }
+                Poll::Ready(result)
+            }
+            Poll::Pending if this.busy.is_set() => Poll::Pending,
+            Poll::Pending => {
+                ready!(this.reading.as_mut().poll(cx));
+                Poll::Ready(Err(late("the client does not send a request")))
+            }
+        }
+    }
+}
+
+impl Write for Guard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when everything it has was written; a response here is one piece, so that is its end.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        if std::mem::take(&mut this.wrote) {
+            this.writing = None;
+            this.busy.0.store(false, Ordering::Relaxed);
+            this.head_begun = false;
+            this.reading.as_mut().reset(deadline(this.limits.idle));
+            // Nobody may read again before it fires: let it wake this connection.
+            let _ = this.reading.as_mut().poll(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

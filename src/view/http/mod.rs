@@ -1,0 +1,109 @@
+//! The HTTP server: HTTP/1.1, read-only, every limit by hand.
+//!
+//! In: connections. Out: what the other views answer. A client can be slow, huge, silent or many: each has a bound, and
+//! none of them is waited for by the tick. It renders nothing but the page of endpoints and problem documents.
+//!
+//! | step | file |
+//! |---|---|
+//! | accept, count, stop | `server.rs` |
+//! | deadlines of one connection | `guard.rs` |
+//! | path → answer | `routes.rs` |
+//! | `Accept`, `Accept-Encoding` | [`negotiate`] |
+//! | errors as problem documents | `problem.rs` |
+
+mod guard;
+pub mod negotiate;
+mod problem;
+mod routes;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use problem::problem;
+pub use server::HttpServer;
+
+use super::Answer;
+use super::prometheus::Exposition;
+use crate::store::Store;
+
+/// Answers a request below `/api/` or for `/openapi.json`, given the path and the query as they were sent;
+/// `None` is "no such path". It may take its time: it runs beside the connections.
+pub type Api = fn(&Store, &str, Option<&str>) -> Option<Answer>;
+
+/// What the server shows.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The ring.
+    pub store: Store,
+    /// `/metrics`.
+    pub exposition: Exposition,
+    /// `/api/...` and `/openapi.json`.
+    pub api: Api,
+}
+
+/// Bounds on clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at once; further ones are told 503 and closed.
+    pub connections: usize,
+    /// A request's head must be complete this long after its first byte, and the first one this long after connecting.
+    pub head: Duration,
+    /// How long a connection may be kept open without a request.
+    pub idle: Duration,
+    /// How long a response may take from the moment at which the client does not take more.
+    pub write: Duration,
+    /// Longest head of a request.
+    pub head_bytes: usize,
+    /// Longest body of a request; it is not read.
+    pub body_bytes: u64,
+    /// How long open requests may go on after the server was told to stop.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(30),
+            head_bytes: 16 * 1024,
+            body_bytes: 64 * 1024,
+            stop: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Somebody listens there already. Stop it, or give another address.
+    #[error(
+        "cannot listen on {address}: the address is in use; stop the other process or give another one with --listen"
+    )]
+    InUse {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The port needs a privilege. Give a port from 1024 on.
+    #[error("cannot listen on {address}: permission denied; give a port from 1024 on with --listen")]
+    Denied {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// No interface of this machine has the address. Give one that it has, or `0.0.0.0`.
+    #[error("cannot listen on {address}: this machine does not have the address; give another one with --listen")]
+    NotHere {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// Anything else that keeps the socket from being set up.
+    #[error("cannot listen on {address} (--listen): {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,354 @@
+//! The agent's own metrics: what its reading and its answering cost.
+//!
+//! In: the newest sample's [`SelfStats`](crate::sample::SelfStats), the ring's fill and the [`Counts`] of this view.
+//! Out: text by `prometheus-client`, which writes OpenMetrics only; [`as_text`] turns it into format 0.0.4.
+//! What costs a read of the kernel (memory of this process) is refreshed by the tick's follower, never by a scrape.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::{Compression, Format};
+use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
+use crate::store::StoreStats;
+use crate::units::ErrorClass;
+
+const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
+const COMPRESSIONS: [Compression; 3] = [Compression::Identity, Compression::Gzip, Compression::Zstd];
+/// Status codes that are counted apart.
+const CODES: [u16; 12] = [200, 400, 404, 405, 406, 408, 413, 421, 431, 500, 503, 504];
+
+/// What this view counts about itself.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Expositions made.
+    pub encodings: AtomicU64,
+    /// Time spent on making them, in nanoseconds.
+    pub encoding_nanos: AtomicU64,
+    /// Bytes of the newest exposition's text.
+    pub text_bytes: AtomicU64,
+    /// Connections that are open.
+    pub connections: AtomicU64,
+    /// Connections that were refused because too many were open.
+    pub connections_refused: AtomicU64,
+    scrapes: [[AtomicU64; COMPRESSIONS.len()]; FORMATS.len()],
+    responses: [AtomicU64; CODES.len() + 1],
+}
+
+impl Counts {
+    /// Counts a scrape that was answered.
+    pub fn scrape(&self, format: Format, compression: Compression) {
+        if let Some(count) = self.scrapes.get(format as usize).and_then(|row| row.get(compression as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a response.
+    pub fn response(&self, code: u16) {
+        let index = CODES.iter().position(|known| *known == code).unwrap_or(CODES.len());
+        if let Some(count) = self.responses.get(index) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What this process uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessUsage {
+    /// CPU time in nanoseconds.
+    pub cpu_nanos: Option<u64>,
+    /// Resident memory in pages.
+    pub resident_pages: Option<u64>,
+    /// Wall clock of its start, in seconds.
+    pub started_at: Option<u64>,
+}
+
+impl ProcessUsage {
+    /// Asks the kernel about this process.
+    #[must_use]
+    pub fn read(started_at: Option<u64>) -> Self {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let nanos = |time: rustix::time::Timespec| {
+            let whole = u64::try_from(time.tv_sec).ok()?.checked_mul(1_000_000_000)?;
+            whole.checked_add(u64::try_from(time.tv_nsec).ok()?)
+        };
+        let statm = std::fs::read_to_string("/proc/self/statm").ok();
+        let resident_pages = statm.and_then(|statm| statm.split_ascii_whitespace().nth(1)?.parse().ok());
+        Self { cpu_nanos: nanos(cpu), resident_pages, started_at }
+    }
+}
+
+/// All that the agent's own metrics are made of.
+#[derive(Debug)]
+pub struct AgentView {
+    /// The newest sample.
+    pub sample: Arc<NodeSample>,
+    /// The ring's fill.
+    pub store: StoreStats,
+    /// This view's counts.
+    pub counts: Arc<Counts>,
+    /// This process.
+    pub process: ProcessUsage,
+    /// Scrapers that have a window of maxima.
+    pub scrapers: usize,
+    /// Scrapes by scrapers without one.
+    pub untracked_scrapes: u64,
+}
+
+/// The agent's own metrics in a format, without the end mark.
+///
+/// # Errors
+/// Never in practice: writing to memory does not fail.
+pub fn encode(view: AgentView, format: Format) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(view));
+    let mut text = String::with_capacity(16 * 1024);
+    prometheus_client::encoding::text::encode_registry(&mut text, &registry)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::Text => as_text(&text),
+    })
+}
+
+/// OpenMetrics without exemplars as text 0.0.4: the family is named like its samples, there are no units and no infos.
+#[must_use]
+pub fn as_text(openmetrics: &str) -> String {
+    let mut out = String::with_capacity(openmetrics.len());
+    let mut help = None;
+    for line in openmetrics.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                "unknown" => ("", "untyped"),
+                other => ("", other),
+            };
+            if let Some((_, words)) = help.take().filter(|(named, _)| *named == name) {
+                out.extend(["# HELP ", name, suffix, " ", words, "\n"]);
+            }
+            out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+        } else if !line.starts_with('#') {
+            out.extend([line, "\n"]);
+        }
+    }
+    out
+}
+
+/// Writes one family after the other with little ceremony.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn seconds_counter(&mut self, name: &str, help: &str, nanos: u64) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        encoder.encode_counter::<NoLabelSet, _, u64>(&seconds(nanos), None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn whole(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// One counter per label set; sets whose count is 0 are left out, and a family without any as well.
+    fn counters<S: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        counts: impl Iterator<Item = (S, u64)>,
+    ) -> fmt::Result {
+        let mut counts = counts.filter(|(_, count)| *count > 0).peekable();
+        if counts.peek().is_none() {
+            return Ok(());
+        }
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, count) in counts {
+            encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for AgentView {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.0
+            .encode_descriptor("ringside_build", "Version of this agent.", None, MetricType::Info)?
+            .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
+        self.ticks(&mut page)?;
+        self.reading(&mut page)?;
+        self.ring(&mut page)?;
+        self.answering(&mut page)?;
+        self.process(&mut page)
+    }
+}
+
+impl AgentView {
+    fn ticks(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (sample, stats) = (&self.sample, &self.sample.self_stats);
+        let bounds = TICK_BUCKETS_USEC.iter().map(|usec| seconds(usec.saturating_mul(1000))).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(stats.tick_histogram).collect();
+        page.0
+            .encode_descriptor(
+                "ringside_agent_tick_duration_seconds",
+                "How long a tick's reading took.",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(
+                seconds(stats.tick_duration_sum_nanos),
+                stats.tick_histogram.iter().sum(),
+                &buckets,
+                None,
+            )?;
+        page.counter("ringside_agent_ticks", "Ticks since the agent started.", sample.tick)?;
+        page.counter("ringside_agent_missed_ticks", "Ticks that were due and not begun.", stats.missed_ticks)?;
+        page.gauge(
+            "ringside_agent_tick_delay_seconds",
+            "How late the newest tick began.",
+            seconds(stats.tick_delay_nanos),
+        )?;
+        page.gauge(
+            "ringside_agent_tick_skew_seconds",
+            "Time between the newest tick's first and last reading.",
+            seconds(sample.ended_at.since(sample.started_at)),
+        )?;
+        page.gauge("ringside_agent_tick_interval_seconds", "Time between ticks.", seconds(stats.interval_nanos))?;
+        page.gauge("ringside_agent_tick_timestamp_seconds", "Wall clock of the newest tick.", seconds(sample.wall.0))?;
+        page.seconds_counter(
+            "ringside_agent_sampler_cpu_seconds",
+            "CPU time of the sampling thread.",
+            stats.thread_cpu_nanos,
+        )
+    }
+
+    fn reading(&self, page: &mut Page<'_>) -> fmt::Result {
+        let stats = &self.sample.self_stats;
+        let errors = SourceFile::ALL.iter().zip(&stats.read_errors).flat_map(|(file, counts)| {
+            let by_class = ErrorClass::ALL.iter().zip(counts);
+            by_class.map(|(class, count)| ([("file", file.as_str()), ("class", class.as_str())], *count))
+        });
+        page.counters("ringside_agent_read_errors", "Failed reads by file and what the error means.", errors)?;
+        page.whole("ringside_agent_kept_files", "Descriptors kept open for the tick.", stats.kept_files)?;
+        page.whole("ringside_agent_kept_files_limit", "Most descriptors that may be kept.", stats.kept_files_limit)?;
+        page.whole("ringside_agent_cgroups", "Cgroups read in the newest tick.", stats.cgroups)?;
+        page.whole("ringside_agent_cgroups_shed", "Cgroups not read because of the cap.", stats.cgroups_shed)?;
+        page.counter("ringside_agent_discoveries", "Discovery events handled.", stats.discoveries)?;
+        page.counter(
+            "ringside_agent_tallies_evicted",
+            "Workloads whose lasting counts were dropped at the cap.",
+            self.sample.tallies.evicted,
+        )
+    }
+
+    fn ring(&self, page: &mut Page<'_>) -> fmt::Result {
+        let store = &self.store;
+        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        page.whole("ringside_agent_store_used_bytes", "Bytes that hold history.", bytes(store.used_bytes))?;
+        page.whole("ringside_agent_store_budget_bytes", "Most bytes that may.", bytes(store.budget_bytes))?;
+        page.whole("ringside_agent_store_ticks", "Ticks that can be read.", store.ticks)?;
+        page.whole("ringside_agent_store_samples", "Values that can be read.", store.samples)?;
+        page.counter("ringside_agent_store_evicted_ticks", "Ticks dropped to keep the budget.", store.evicted_ticks)?;
+        match store.oldest {
+            Some(wall) => page.gauge(
+                "ringside_agent_store_oldest_timestamp_seconds",
+                "Wall clock of the oldest tick that can be read.",
+                seconds(wall.0),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn answering(&self, page: &mut Page<'_>) -> fmt::Result {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        let scrapes = FORMATS.iter().zip(&counts.scrapes).flat_map(|(format, row)| {
+            let by_compression = COMPRESSIONS.iter().zip(row);
+            by_compression.map(|(compression, count)| {
+                ([("format", format.as_str()), ("compression", compression.as_str())], load(count))
+            })
+        });
+        page.counters("ringside_agent_scrapes", "Scrapes answered.", scrapes)?;
+        page.counter("ringside_agent_encodings", "Expositions made; several scrapes may share one.", {
+            load(&counts.encodings)
+        })?;
+        page.seconds_counter("ringside_agent_encoding_seconds", "Time spent on making them.", {
+            load(&counts.encoding_nanos)
+        })?;
+        page.whole("ringside_agent_exposition_bytes", "Length of the last exposition's text.", {
+            load(&counts.text_bytes)
+        })?;
+        let scrapers = u64::try_from(self.scrapers).unwrap_or(u64::MAX);
+        page.whole("ringside_agent_scrapers", "Scrapers with a window of maxima of their own.", scrapers)?;
+        page.counter(
+            "ringside_agent_untracked_scrapes",
+            "Scrapes by scrapers for which no window was free.",
+            self.untracked_scrapes,
+        )?;
+        page.whole("ringside_agent_http_connections", "Connections open.", load(&counts.connections))?;
+        page.counter(
+            "ringside_agent_http_connections_refused",
+            "Connections refused because too many were open.",
+            load(&counts.connections_refused),
+        )?;
+        let codes = CODES.iter().map(|code| code.to_string()).chain(["other".to_owned()]);
+        let responses = codes.zip(&counts.responses).map(|(code, count)| ([("code", code)], load(count)));
+        page.counters("ringside_agent_http_responses", "Responses by status code.", responses)
+    }
+
+    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
+        if let Some(nanos) = self.process.cpu_nanos {
+            page.seconds_counter("process_cpu_seconds", "CPU time of this process.", nanos)?;
+        }
+        if let Some(pages) = self.process.resident_pages.filter(|_| self.sample.machine.page_bytes > 0) {
+            let bytes = pages.saturating_mul(self.sample.machine.page_bytes);
+            page.whole("process_resident_memory_bytes", "Resident memory of this process.", bytes)?;
+        }
+        match self.process.started_at {
+            Some(started) => page.whole("process_start_time_seconds", "When this process was started.", started),
+            None => Ok(()),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds shown as seconds need no more than 53 bits")]
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_an_info_and_a_unit_become_text_0_0_4() {
+        let openmetrics = "# HELP a b\\nc.\n# TYPE a counter\na_total 1\n# HELP b B.\n# TYPE b info\n# UNIT b x\nb_info{v=\"1\"} 1\n\
+                           # HELP h H.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 0\n# EOF\n";
+        assert_eq!(
+            as_text(openmetrics),
+            "# HELP a_total b\\nc.\n# TYPE a_total counter\na_total 1\n# HELP b_info B.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n\
+             # HELP h H.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 0\n"
+        );
+    }
+
+    #[test]
+    fn this_process_uses_cpu_and_memory() {
+        let usage = ProcessUsage::read(None);
+        assert!(usage.cpu_nanos.unwrap() > 0);
+        assert!(usage.resident_pages.unwrap() > 0);
+    }
+}

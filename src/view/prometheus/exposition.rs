@@ -1,0 +1,326 @@
+//! One body per tick, shared by all scrapers.
+//!
+//! In: the store, and what a scraper asks for. Out: a body that was made at most once for this tick, format, set of
+//! labels and compression; scrapers of the same tick wait for the one that is being made. It runs beside the sampler and
+//! never makes it wait. Bodies that slow readers still hold are bounded in bytes. Next: [`http`](crate::view::http).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::agent::{self, AgentView, Counts, ProcessUsage};
+use super::layout::Layout;
+use super::maxima::{Scraper, Tracker};
+use super::sink::Sink;
+use super::{Compression, Format, Labels, encoder};
+use crate::sample::NodeSample;
+use crate::store::Store;
+
+/// Most bytes of bodies that may be alive at once: the shared ones and those that slow readers still hold.
+pub const MAX_LIVE_BYTES: usize = 64 << 20;
+/// A sample that is older than this is no longer shown, unless ten intervals are longer.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// What a scraper asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Ask {
+    /// Text format.
+    pub format: Format,
+    /// Set of labels.
+    pub labels: Labels,
+    /// Compression of the body.
+    pub compression: Compression,
+}
+
+const ASKS: usize = 12;
+
+impl Ask {
+    const fn index(self) -> usize {
+        self.format as usize * 6 + self.labels as usize * 3 + self.compression as usize
+    }
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpositionError {
+    /// No tick has been published yet. Ask again after the interval.
+    #[error("no tick has been read yet")]
+    NothingYet,
+    /// The sampler has stopped. What it read last would look like the present; restart the agent.
+    #[error("the newest tick was read {seconds} s ago: the sampler hangs")]
+    Stale {
+        /// Its age.
+        seconds: u64,
+    },
+    /// Slow readers hold too many bodies. Ask again in a second.
+    #[error("too many expositions are still being sent to slow readers")]
+    Busy,
+    /// The body could not be made.
+    #[error("the exposition could not be made: {0}")]
+    Failed(String),
+}
+
+/// A body that can be sent.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The tick that it shows.
+    pub tick: u64,
+    /// The body, compressed as asked.
+    pub body: Bytes,
+}
+
+#[derive(Debug)]
+struct Bodies {
+    sample: Option<Arc<NodeSample>>,
+    cells: [Arc<OnceCell<Bytes>>; ASKS],
+    likely_bytes: [usize; ASKS],
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    labels: Labels,
+    counts: Arc<Counts>,
+    tracker: Mutex<Tracker>,
+    layouts: Mutex<[Option<Arc<Layout>>; 2]>,
+    bodies: Mutex<Bodies>,
+    process: Mutex<ProcessUsage>,
+    seen: Mutex<Option<(u64, Instant)>>,
+    live_bytes: Arc<AtomicUsize>,
+    max_live_bytes: usize,
+}
+
+/// The expositions of one store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Exposition {
+    inner: Arc<Inner>,
+}
+
+/// A panic while a lock was held leaves data that is at worst one tick old: go on with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Exposition {
+    /// Expositions of `store`; `labels` is what a scraper gets that does not ask for a set.
+    #[must_use]
+    pub fn new(store: Store, labels: Labels) -> Self {
+        Self::with_max_live_bytes(store, labels, MAX_LIVE_BYTES)
+    }
+
+    /// The same with another bound on bodies that are alive.
+    #[must_use]
+    pub fn with_max_live_bytes(store: Store, labels: Labels, max_live_bytes: usize) -> Self {
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+        let inner = Inner {
+            store,
+            labels,
+            counts: Arc::default(),
+            tracker: Mutex::default(),
+            layouts: Mutex::default(),
+            bodies: Mutex::new(Bodies { sample: None, cells: Default::default(), likely_bytes: [0; ASKS] }),
+            process: Mutex::new(ProcessUsage::read(started_at)),
+            seen: Mutex::default(),
+            live_bytes: Arc::default(),
+            max_live_bytes,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The set of labels for a scraper that does not ask for one.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        self.inner.labels
+    }
+
+    /// What this view counts about itself.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.inner.counts
+    }
+
+    /// Follows the ticks until `shutdown`: keeps the maxima, refreshes what is known about this process, and lets go of
+    /// the bodies of ticks that have passed. Without it only ticks that are scraped are seen.
+    pub async fn follow(self, shutdown: impl Future<Output = ()>) {
+        let mut ticks = self.inner.store.ticks();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                changed = ticks.changed() => if changed.is_err() { return },
+            }
+            let inner = Arc::clone(&self.inner);
+            if tokio::task::spawn_blocking(move || inner.on_tick()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a tick is there to be shown, and it is not too old.
+    ///
+    /// # Errors
+    /// [`ExpositionError::NothingYet`], [`ExpositionError::Stale`].
+    pub fn ready(&self) -> Result<Arc<NodeSample>, ExpositionError> {
+        let sample = self.inner.store.latest().ok_or(ExpositionError::NothingYet)?;
+        self.inner.fresh(&sample)?;
+        Ok(sample)
+    }
+
+    /// The newest tick's body. A `scraper` that is named gets a window of maxima of its own, which begins anew.
+    ///
+    /// # Errors
+    /// See [`ExpositionError`]; all of them pass.
+    pub async fn show(&self, ask: Ask, scraper: Option<&Scraper>) -> Result<Shown, ExpositionError> {
+        let (sample, cell, likely_bytes) = self.inner.cell(ask)?;
+        self.inner.fresh(&sample)?;
+        let tick = sample.tick;
+        let make = || async {
+            if self.inner.live_bytes.load(Ordering::Relaxed) > self.inner.max_live_bytes {
+                return Err(ExpositionError::Busy);
+            }
+            let inner = Arc::clone(&self.inner);
+            let made = tokio::task::spawn_blocking(move || inner.make(ask, &sample, likely_bytes));
+            made.await.unwrap_or_else(|error| Err(ExpositionError::Failed(error.to_string())))
+        };
+        let body = cell.get_or_try_init(make).await?.clone();
+        if let Some(scraper) = scraper {
+            lock(&self.inner.tracker).scraped(scraper, tick, Instant::now());
+            self.inner.counts.scrape(ask.format, ask.compression);
+        }
+        Ok(Shown { tick, body })
+    }
+}
+
+impl Inner {
+    /// The newest sample and where its body is kept. Both are taken under one lock, so that no body of one tick can be
+    /// put into the cell of another.
+    #[expect(clippy::type_complexity, reason = "three things that belong to one instant")]
+    fn cell(&self, ask: Ask) -> Result<(Arc<NodeSample>, Arc<OnceCell<Bytes>>, usize), ExpositionError> {
+        let mut bodies = lock(&self.bodies);
+        let newest = self.store.latest().ok_or(ExpositionError::NothingYet)?;
+        if bodies.sample.as_ref().is_none_or(|sample| sample.tick != newest.tick) {
+            bodies.renew(Some(Arc::clone(&newest)));
+        }
+        let cell = bodies.cells.get(ask.index()).cloned().unwrap_or_default();
+        let likely_bytes = bodies.likely_bytes.get(ask.index()).copied().unwrap_or(0);
+        Ok((newest, cell, likely_bytes))
+    }
+
+    fn fresh(&self, sample: &NodeSample) -> Result<(), ExpositionError> {
+        let now = Instant::now();
+        let mut seen = lock(&self.seen);
+        match *seen {
+            Some((tick, since)) if tick == sample.tick => {
+                let intervals = Duration::from_nanos(sample.self_stats.interval_nanos.saturating_mul(10));
+                let age = now.saturating_duration_since(since);
+                if age > STALE_AFTER.max(intervals) {
+                    return Err(ExpositionError::Stale { seconds: age.as_secs() });
+                }
+            }
+            _ => *seen = Some((sample.tick, now)),
+        }
+        Ok(())
+    }
+
+    fn on_tick(&self) {
+        let Some((newest, before)) = self.store.latest_pair() else { return };
+        {
+            let mut tracker = lock(&self.tracker);
+            if let Some(before) = &before {
+                tracker.observe(before);
+            }
+            tracker.observe(&newest);
+        }
+        let _ = self.fresh(&newest);
+        {
+            let mut process = lock(&self.process);
+            *process = ProcessUsage::read(process.started_at);
+        }
+        let mut bodies = lock(&self.bodies);
+        if bodies.sample.as_ref().is_some_and(|sample| sample.tick < newest.tick) {
+            bodies.renew(None);
+        }
+    }
+
+    fn layout(&self, sample: &NodeSample, labels: Labels) -> Arc<Layout> {
+        let kept = lock(&self.layouts).get(labels as usize).cloned().flatten();
+        if let Some(layout) = kept.filter(|layout| layout.fits(&sample.roster, &sample.machine, labels)) {
+            return layout;
+        }
+        let layout = Arc::new(Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels));
+        if let Some(slot) = lock(&self.layouts).get_mut(labels as usize) {
+            *slot = Some(Arc::clone(&layout));
+        }
+        layout
+    }
+
+    fn make(&self, ask: Ask, sample: &Arc<NodeSample>, likely_bytes: usize) -> Result<Bytes, ExpositionError> {
+        let failed = |error: &dyn std::fmt::Display| ExpositionError::Failed(error.to_string());
+        let begun = Instant::now();
+        let (maxima, scrapers, untracked_scrapes) = {
+            let mut tracker = lock(&self.tracker);
+            tracker.observe(sample);
+            (tracker.maxima(begun), tracker.active(begun), tracker.untracked())
+        };
+        let layout = self.layout(sample, ask.labels);
+        let mut sink = Sink::new(ask.compression, likely_bytes).map_err(|error| failed(&error))?;
+        encoder::encode(sample, &layout, &maxima, ask.format, &mut sink);
+        let view = AgentView {
+            sample: Arc::clone(sample),
+            store: self.store.stats(),
+            counts: Arc::clone(&self.counts),
+            process: *lock(&self.process),
+            scrapers,
+            untracked_scrapes,
+        };
+        let own = agent::encode(view, ask.format).map_err(|error| failed(&error))?;
+        sink.buffer().extend_from_slice(own.as_bytes());
+        if ask.format == Format::OpenMetrics {
+            sink.buffer().extend_from_slice(b"# EOF\n");
+        }
+        let (body, text_bytes) = sink.finish().map_err(|error| failed(&error))?;
+        let count = |counter: &std::sync::atomic::AtomicU64, value| counter.fetch_add(value, Ordering::Relaxed);
+        count(&self.counts.encodings, 1);
+        count(&self.counts.encoding_nanos, u64::try_from(begun.elapsed().as_nanos()).unwrap_or(0));
+        self.counts.text_bytes.store(u64::try_from(text_bytes).unwrap_or(0), Ordering::Relaxed);
+        if let Some(likely) = lock(&self.bodies).likely_bytes.get_mut(ask.index()) {
+            *likely = body.len() + body.len() / 16;
+        }
+        Ok(LiveBody::share(body, &self.live_bytes))
+    }
+}
+
+impl Bodies {
+    fn renew(&mut self, sample: Option<Arc<NodeSample>>) {
+        self.sample = sample;
+        self.cells = Default::default();
+    }
+}
+
+/// A body that counts as alive until its last reader has let go of it.
+struct LiveBody {
+    bytes: Vec<u8>,
+    live: Arc<AtomicUsize>,
+}
+
+impl LiveBody {
+    fn share(bytes: Vec<u8>, live: &Arc<AtomicUsize>) -> Bytes {
+        live.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        Bytes::from_owner(Self { bytes, live: Arc::clone(live) })
+    }
+}
+
+impl AsRef<[u8]> for LiveBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for LiveBody {
+    fn drop(&mut self) {
+        self.live.fetch_sub(self.bytes.capacity(), Ordering::Relaxed);
+    }
+}

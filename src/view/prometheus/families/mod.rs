@@ -1,0 +1,34 @@
+//! The one table of metric families, in parts by subject. What is not in it is not exported.
+//!
+//! Names, labels, units and meanings are cAdvisor's wherever a source means the same; what is new has the prefix
+//! `ringside_`. A family without a source on the running kernel gives no series.
+
+mod computed;
+mod cpu;
+mod detail;
+mod io;
+mod memory;
+mod network;
+mod node;
+mod spec;
+
+use super::family::Family;
+
+/// Every family, in the order of the exposition.
+pub const FAMILIES: &[&[Family]] = &[
+    spec::FAMILIES,
+    cpu::FAMILIES,
+    memory::FAMILIES,
+    io::FAMILIES,
+    network::FAMILIES,
+    detail::FAMILIES,
+    detail::PEAKS,
+    detail::TALLIES,
+    node::MACHINE,
+    node::FAMILIES,
+];
+
+/// All families one after the other.
+pub fn all() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().flat_map(|families| families.iter())
+}

@@ -1,0 +1,152 @@
+//! Label text: names that the format allows, values that cannot leave their quotes.
+//!
+//! In: whatever a cgroup path or a runtime's label holds, hostile or not. Out: `name="value"` pairs separated by commas.
+//! A metric's name is never made from input. Next: [`layout`](super::layout).
+
+use std::collections::{BTreeMap, HashSet};
+
+/// Longest label value in bytes, before escaping. Longer ones are cut at a character boundary.
+pub const MAX_VALUE_BYTES: usize = 256;
+/// Longest `id` in bytes: nested hierarchies have paths longer than [`MAX_VALUE_BYTES`], and what tells one cgroup
+/// from another stands at their end.
+pub const MAX_ID_BYTES: usize = 1024;
+/// Longest sanitised label name in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Most labels that one series may carry.
+pub const MAX_LABELS: usize = 64;
+/// Most runtime labels that one series carries: what [`MAX_LABELS`] leaves beside the longest identity and a family's own.
+pub const MAX_RUNTIME_LABELS: usize = MAX_LABELS - 14;
+
+/// Prefix of a runtime's labels.
+pub const RUNTIME_PREFIX: &str = "container_label_";
+
+/// `text` cut to at most `most` bytes, at a character boundary.
+#[must_use]
+pub fn clip(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+/// Appends `value` with backslash, double quote and line feed escaped.
+pub fn push_escaped(out: &mut String, value: &str) {
+    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        out.push_str(value);
+        return;
+    }
+    for character in value.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Appends `name="value"`, after a comma unless `out` ends where the block began. An empty value means an absent label
+/// to Prometheus, so it is left out.
+pub fn push_label(out: &mut String, block_start: usize, name: &str, value: &str) {
+    push_label_clipped(out, block_start, name, value, MAX_VALUE_BYTES);
+}
+
+/// As [`push_label`] with another cap.
+pub fn push_label_clipped(out: &mut String, block_start: usize, name: &str, value: &str, most: usize) {
+    if value.is_empty() {
+        return;
+    }
+    if out.len() > block_start {
+        out.push(',');
+    }
+    out.push_str(name);
+    out.push_str("=\"");
+    push_escaped(out, clip(value, most));
+    out.push('"');
+}
+
+/// A runtime's label key as cAdvisor shows it: every character outside `[a-zA-Z0-9_]` becomes `_`, behind a prefix.
+#[must_use]
+pub fn sanitise(key: &str) -> String {
+    let mut name = String::with_capacity(RUNTIME_PREFIX.len() + key.len());
+    name.push_str(RUNTIME_PREFIX);
+    name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }));
+    name.truncate(MAX_NAME_BYTES);
+    name
+}
+
+/// Appends a runtime's labels. Two keys that sanitise to one name keep both values: the later one, in the keys' order,
+/// gets the suffix `_conflict2`, `_conflict3`, …
+pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeMap<String, String>) {
+    let mut used: HashSet<String> = HashSet::with_capacity(labels.len().min(MAX_RUNTIME_LABELS));
+    for (key, value) in labels.iter().filter(|(_, value)| !value.is_empty()).take(MAX_RUNTIME_LABELS) {
+        let mut name = sanitise(key);
+        if used.contains(&name) {
+            let base = name;
+            let mut number = 2u32;
+            loop {
+                name = format!("{base}_conflict{number}");
+                if !used.contains(&name) {
+                    break;
+                }
+                number += 1;
+            }
+        }
+        push_label(out, block_start, &name, value);
+        used.insert(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(labels: &[(&str, &str)]) -> String {
+        let mut out = String::new();
+        push_runtime_labels(&mut out, 0, &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        out
+    }
+
+    #[test]
+    fn quotes_backslashes_and_line_feeds_cannot_end_a_value() {
+        let mut out = String::new();
+        push_label(&mut out, 0, "a", "x\"\\\ny 1");
+        assert_eq!(out, r#"a="x\"\\\ny 1""#);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_at_a_character_boundary() {
+        let long = format!("a{}", "é".repeat(200));
+        let mut out = String::new();
+        push_label(&mut out, 0, "a", &long);
+        assert_eq!(out.len(), "a=\"\"".len() + 255);
+        assert!(out.ends_with("é\""));
+    }
+
+    #[test]
+    fn keys_that_sanitise_to_one_name_keep_both_values_under_two_names() {
+        let out = block(&[("a-b", "1"), ("a.b", "2"), ("a/b", "3"), ("a_b_conflict2", "4")]);
+        assert_eq!(
+            out,
+            "container_label_a_b=\"1\",container_label_a_b_conflict2=\"2\",\
+             container_label_a_b_conflict3=\"3\",container_label_a_b_conflict2_conflict2=\"4\""
+        );
+    }
+
+    #[test]
+    fn labels_beyond_the_cap_are_left_out() {
+        let labels: BTreeMap<String, String> = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
+        let mut out = String::new();
+        push_runtime_labels(&mut out, 0, &labels);
+        assert_eq!(out.split(',').count(), MAX_RUNTIME_LABELS);
+    }
+
+    #[test]
+    fn a_key_of_any_characters_becomes_a_valid_name() {
+        assert_eq!(sanitise("io.kubernetes.pod/näme"), "container_label_io_kubernetes_pod_n_me");
+        assert_eq!(sanitise(""), "container_label_");
+        assert_eq!(sanitise(&"x".repeat(500)).len(), MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn an_empty_value_is_no_label() {
+        assert_eq!(block(&[("a", ""), ("b", "1")]), "container_label_b=\"1\"");
+    }
+}
