@@ -135,7 +135,12 @@ fn rounds(
 
 fn measure(count: usize, cold_rounds: usize, hierarchies: &Hierarchies) {
     let roots = [
-        &hierarchies.v2, &hierarchies.cpu, &hierarchies.cpuacct, &hierarchies.memory, &hierarchies.blkio, &hierarchies.pids,
+        &hierarchies.v2,
+        &hierarchies.cpu,
+        &hierarchies.cpuacct,
+        &hierarchies.memory,
+        &hierarchies.blkio,
+        &hierarchies.pids,
     ];
     let mut roots: Vec<PathBuf> = roots.into_iter().flatten().cloned().collect();
     roots.sort();
@@ -185,7 +190,8 @@ fn inode(roots: &[PathBuf], name: &str) -> u64 {
 }
 
 fn main() {
-    let layout = CgroupLayout::detect(Path::new("/sys/fs/cgroup"), Path::new("/proc")).expect("this machine has cgroups");
+    let layout =
+        CgroupLayout::detect(Path::new("/sys/fs/cgroup"), Path::new("/proc")).expect("this machine has cgroups");
     let hierarchies = ringside::agent::hierarchies(&layout);
     let counts = std::env::var("RINGSIDE_BENCH_CGROUPS").unwrap_or_else(|_| "100,500,1000".into());
     let cold_rounds = std::env::var("RINGSIDE_BENCH_COLD_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);

@@ -8,13 +8,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use crate::config::AgentConfig;
-use crate::discover::{self, CgroupLayout, DiscoverError, V1Controller};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{AgentConfig, KeptFiles, LabelSet};
+use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, StoreError};
+use crate::view::api;
+use crate::view::http::{Context, HttpError, HttpServer};
+use crate::view::prometheus::{Exposition, Labels};
 
 /// Discovery events that may wait for the sampler; beyond it discovery waits.
 const EVENTS_CAP: usize = 16_384;
+
+/// Descriptors that are not for kept kernel files: connections, sockets of runtimes, the agent's own.
+const RESERVED_FILES: u64 = 512;
+
+/// Kept kernel files without a word from the user: 5.4 KB of kernel memory each, 22 MB in all.
+const KEPT_FILES_AUTO: u64 = 4_096;
 
 /// Why the agent could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +40,123 @@ pub enum AgentError {
     /// The ring's budget is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The address could not be listened on.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The runtime or a thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
     Thread(#[from] std::io::Error),
+    /// The sampling thread ended by a panic; its message stands on standard error. The agent stops rather than serve
+    /// numbers that stand still.
+    #[error("the sampling thread has failed; please report the message above")]
+    Sampler,
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`AgentError`] when a part cannot start, or the sampling thread fails.
+pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
+    let layout = CgroupLayout::detect(&config.cgroupfs, &config.procfs)?;
+    let node_name = config.node_name.as_deref();
+    let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
+    let (mut writer, store) = store::ring(config.ring_bytes)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build()?;
+    let exposition = Exposition::new(store.clone(), labels(config.labels));
+    let server = {
+        let _entered = runtime.enter();
+        let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer };
+        HttpServer::bind(config.listen, context)?
+    };
+
+    let (found, events) = mpsc::sync_channel(EVENTS_CAP);
+    let sampler = Sampler::new(SamplerOptions {
+        interval: config.interval,
+        procfs: config.procfs.clone(),
+        sysfs: config.sysfs.clone(),
+        hierarchies: hierarchies(&layout),
+        kept_files: kept_files(config.kept_files),
+        skip_idle: true,
+        machine: Arc::clone(&machine),
+    })?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stop);
+    let (ended, sampler_ended) = tokio::sync::oneshot::channel::<()>();
+    let tick = std::thread::Builder::new().name("ringside-tick".into()).spawn(move || {
+        // Dropped when the thread ends, however it ends.
+        let _ended = ended;
+        sampler.run(&events, &stopping, |sample| writer.append(sample));
+    })?;
+    let discoverer = discover::start(discover_options(config), &layout, found, runtime.handle())?;
+    tracing::info!(
+        address = %config.listen, layout = layout.as_str(), node = %machine.node_name,
+        interval_ms = config.interval.as_millis(), ring_bytes = config.ring_bytes,
+        "ringside agent is up: metrics at http://{}/metrics, live view with `ringside top`", config.listen,
+    );
+
+    let served = runtime.block_on(async {
+        let (stop_following, follow_until) = tokio::sync::oneshot::channel::<()>();
+        let follower = tokio::spawn(exposition.follow(async {
+            let _ = follow_until.await;
+        }));
+        let served = server.serve(shutdown(sampler_ended)).await;
+        drop(stop_following);
+        let _ = follower.await;
+        served
+    });
+    drop(discoverer);
+    stop.store(true, Ordering::Relaxed);
+    tracing::info!("ringside agent stops");
+    let failed = tick.is_finished() && tick.join().is_err();
+    runtime.shutdown_background();
+    served?;
+    if failed { Err(AgentError::Sampler) } else { Ok(()) }
+}
+
+/// Ends on SIGTERM, on SIGINT, or when the sampling thread has ended.
+async fn shutdown(sampler_ended: tokio::sync::oneshot::Receiver<()>) {
+    let caught = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => drop(signals.recv().await),
+            // Without a handler the signal ends the process as it always did.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = caught(SignalKind::terminate()) => {}
+        () = caught(SignalKind::interrupt()) => {}
+        _ = sampler_ended => {}
+    }
+}
+
+const fn labels(set: LabelSet) -> Labels {
+    match set {
+        LabelSet::Full => Labels::Full,
+        LabelSet::Slim => Labels::Slim,
+    }
+}
+
+fn discover_options(config: &AgentConfig) -> DiscoverOptions {
+    let socket = |kind| move |path: PathBuf| RuntimeSocket { path, kind };
+    let cri = config.cri_paths().into_iter().map(socket(SocketKind::Cri));
+    let docker = config.docker_paths().into_iter().chain(config.podman_paths()).map(socket(SocketKind::Docker));
+    DiscoverOptions {
+        max_cgroups: config.max_cgroups,
+        sockets: cri.chain(docker).collect(),
+        ..DiscoverOptions::default()
+    }
+}
+
+/// Raises the soft limit on open files to the hard one, and gives the kept files their share of it.
+fn kept_files(wanted: KeptFiles) -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let most = if raised { maximum } else { current }.unwrap_or(u64::MAX).saturating_sub(RESERVED_FILES);
+    match wanted {
+        KeptFiles::Auto => KEPT_FILES_AUTO.min(most),
+        KeptFiles::AtMost(files) => most.min(files as u64),
+    }
 }
 
 /// Where the sampler finds the hierarchies that discovery found.

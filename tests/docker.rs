@@ -63,7 +63,8 @@ fn a_container_under_a_quota_shows_its_use_its_throttling_and_its_limits() {
     docker.import_busybox();
     let agent = agent_beside(&docker);
     let command = [BUSYBOX, "sh", "-c", "while :; do :; done"];
-    let id = docker.run("burner", &[&["--cpus", "0.25", "--memory", "64m", "--label", "tier=web"][..], &command].concat());
+    let id =
+        docker.run("burner", &[&["--cpus", "0.25", "--memory", "64m", "--label", "tier=web"][..], &command].concat());
     let name = [("name", "burner")];
     scrape_until(&agent, "throttled periods", |scrape| {
         scrape.find("container_cpu_cfs_throttled_periods_total", &name).iter().any(|sample| sample.value > 10.0)
@@ -110,7 +111,11 @@ fn a_container_under_a_quota_shows_its_use_its_throttling_and_its_limits() {
 fn scrape_after_next_tick(agent: &Agent) -> Scrape {
     let tick = |agent: &Agent| agent.get("/api/v1/node", &[]).json()["tick"]["number"].as_u64().expect("a tick number");
     let now = tick(agent);
-    wait_until("the next tick but one", SOON, || if tick(agent) > now + 1 { Ok(()) } else { Err("not yet".to_owned()) });
+    wait_until(
+        "the next tick but one",
+        SOON,
+        || if tick(agent) > now + 1 { Ok(()) } else { Err("not yet".to_owned()) },
+    );
     agent.scrape("/metrics")
 }
 
@@ -151,7 +156,8 @@ fn an_oom_kill_is_counted_and_outlives_the_restart_of_its_container() {
     let script = "sleep 1; tail /dev/zero";
     docker.run("glutton", &["--memory", "16m", "--memory-swap", "16m", BUSYBOX, "sh", "-c", script]);
     let key = [("container", "glutton")];
-    let kills = |scrape: &Scrape| scrape.find("ringside_container_oom_kills_total", &key).first().map_or(0.0, |s| s.value);
+    let kills =
+        |scrape: &Scrape| scrape.find("ringside_container_oom_kills_total", &key).first().map_or(0.0, |s| s.value);
     scrape_until(&agent, "one OOM kill", |scrape| kills(scrape) >= 1.0);
     let exit = [("container", "glutton"), ("code", "137"), ("reason", "OOMKilled")];
     scrape_until(&agent, "its exit", |scrape| scrape.has("ringside_container_exits_total", &exit));
@@ -181,7 +187,8 @@ fn disk_writes_are_counted_per_device_as_the_kernel_counts_them() {
     let text = kernel_file(&id, "io.stat", "blkio/blkio.throttle.io_service_bytes_recursive");
     for sample in scrape.find("container_fs_writes_bytes_total", &[("name", "writer")]) {
         let device = &sample.labels["device"];
-        let number = std::fs::read_to_string(format!("/sys/class/block/{}/dev", device.trim_start_matches("/dev/"))).unwrap();
+        let number =
+            std::fs::read_to_string(format!("/sys/class/block/{}/dev", device.trim_start_matches("/dev/"))).unwrap();
         let expected = text.lines().find_map(|line| {
             let rest = line.strip_prefix(number.trim())?.trim_start();
             if v2 {
@@ -209,7 +216,8 @@ fn traffic_between_two_containers_is_counted_once_on_each_side() {
     docker.run("sender", &[BUSYBOX, "sh", "-c", &client]);
 
     let received = |scrape: &Scrape, name: &str| {
-        let found = scrape.find("container_network_receive_bytes_total", &[("name", name), ("interface", "eth0")]);
+        let labels = [("name", name), ("interface", "eth0")];
+        let found = scrape.find("container_network_receive_bytes_total", &labels);
         found.iter().map(|sample| sample.value).sum::<f64>()
     };
     scrape_until(&agent, "five megabytes received", |scrape| {
@@ -242,7 +250,8 @@ fn a_container_that_lives_for_two_seconds_is_accounted_to_its_last_microsecond()
     } else {
         "echo $(( $(cat /sys/fs/cgroup/cpuacct/cpuacct.usage) / 1000 ))"
     };
-    let script = format!("end=$(( $(date +%s) + 2 )); while [ $(date +%s) -lt $end ]; do :; done; {usage} > /out/usage");
+    let script =
+        format!("end=$(( $(date +%s) + 2 )); while [ $(date +%s) -lt $end ]; do :; done; {usage} > /out/usage");
     docker.cli(&["run", "--name", "mayfly", "-v", &format!("{folder}:/out"), BUSYBOX, "sh", "-c", &script]);
     let last_words = number(&std::fs::read_to_string(agent.folder().join("usage")).unwrap()) / 1e6;
     let scrape = scrape_until(&agent, "the ended container's CPU time", |scrape| {
@@ -285,7 +294,8 @@ fn an_engine_that_stops_answering_hides_no_container_and_delays_no_tick() {
     std::thread::sleep(Duration::from_secs(6));
     let after = agent.scrape("/metrics");
     docker.process.signal(rustix::process::Signal::CONT);
-    let usage = |scrape: &Scrape| scrape.value("container_cpu_usage_seconds_total", &[("id", &cgroup), ("name", "steady")]);
+    let usage =
+        |scrape: &Scrape| scrape.value("container_cpu_usage_seconds_total", &[("id", &cgroup), ("name", "steady")]);
     assert!(usage(&after) > usage(&before), "its counters go on");
     let missed = after.value("ringside_agent_missed_ticks_total", &[]);
     assert_eq!(missed, before.value("ringside_agent_missed_ticks_total", &[]), "and no tick is missed");

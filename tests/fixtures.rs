@@ -40,9 +40,7 @@ const USE_DISK: &str = "while :; do \
     sleep 1; done 2>/dev/null";
 
 fn tree(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -52,21 +50,14 @@ fn read(path: &Path) -> String {
 /// The number after `key ` in a flat keyed file.
 fn value(file: &Path, key: &str) -> u64 {
     let text = read(file);
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {key} in {}: {text}", file.display()))
-        .trim()
-        .parse()
-        .unwrap()
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {key} in {}: {text}", file.display())).trim().parse().unwrap()
 }
 
 /// All files of a tree with their paths below it.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-    {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
             found.extend(files(&entry.path()));
@@ -80,10 +71,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The container with this id, wherever below the hierarchy it is; only the Docker ids change from capture to capture.
 fn docker_containers(hierarchy: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(hierarchy.join("docker")).unwrap();
-    let mut containers: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .collect();
+    let mut containers: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     containers.sort();
     assert_eq!(containers.len(), 3, "{containers:?}");
     containers
@@ -93,38 +81,13 @@ fn docker_containers(hierarchy: &Path) -> Vec<PathBuf> {
 fn the_v2_tree_has_a_throttled_an_oom_killed_and_a_disk_using_container() {
     let cgroupfs = tree("v2").join("cgroupfs");
     let at = |pod: &str, id: &str| cgroupfs.join(pod.trim_start_matches('/')).join(id);
-    assert!(
-        value(
-            &at(BURSTABLE_POD, THROTTLED).join("cpu.stat"),
-            "nr_throttled"
-        ) > 0
-    );
-    assert!(
-        value(
-            &at(BURSTABLE_POD, THROTTLED).join("cpu.stat"),
-            "throttled_usec"
-        ) > 0
-    );
-    assert_eq!(
-        read(&at(BURSTABLE_POD, THROTTLED).join("cpu.max")),
-        "20000 100000\n"
-    );
-    assert_eq!(
-        value(
-            &at(BEST_EFFORT_POD, OOM_KILLED).join("memory.events"),
-            "oom_kill"
-        ),
-        1
-    );
-    assert_eq!(
-        read(&at(BEST_EFFORT_POD, OOM_KILLED).join("memory.max")),
-        "16777216\n"
-    );
+    assert!(value(&at(BURSTABLE_POD, THROTTLED).join("cpu.stat"), "nr_throttled") > 0);
+    assert!(value(&at(BURSTABLE_POD, THROTTLED).join("cpu.stat"), "throttled_usec") > 0);
+    assert_eq!(read(&at(BURSTABLE_POD, THROTTLED).join("cpu.max")), "20000 100000\n");
+    assert_eq!(value(&at(BEST_EFFORT_POD, OOM_KILLED).join("memory.events"), "oom_kill"), 1);
+    assert_eq!(read(&at(BEST_EFFORT_POD, OOM_KILLED).join("memory.max")), "16777216\n");
     let io = read(&at(BURSTABLE_POD, DISK).join("io.stat"));
-    assert!(
-        io.contains("rbytes=") && !io.contains("rbytes=0 ") && !io.contains("wbytes=0 "),
-        "{io}"
-    );
+    assert!(io.contains("rbytes=") && !io.contains("rbytes=0 ") && !io.contains("wbytes=0 "), "{io}");
     assert!(read(&at(BURSTABLE_POD, DISK).join("cpu.pressure")).starts_with("some avg10="));
     assert!(read(&cgroupfs.join("cgroup.controllers")).contains("memory"));
 }
@@ -132,32 +95,14 @@ fn the_v2_tree_has_a_throttled_an_oom_killed_and_a_disk_using_container() {
 #[test]
 fn the_v1_tree_has_a_throttled_an_oom_killed_and_a_disk_using_container() {
     let cgroupfs = tree("v1").join("cgroupfs");
-    let at = |controller: &str, pod: &str, id: &str| {
-        cgroupfs
-            .join(controller)
-            .join(pod.trim_start_matches('/'))
-            .join(id)
-    };
-    assert!(
-        value(
-            &at("cpu,cpuacct", BURSTABLE_POD, THROTTLED).join("cpu.stat"),
-            "nr_throttled"
-        ) > 0
-    );
-    assert_eq!(
-        value(
-            &at("memory", BEST_EFFORT_POD, OOM_KILLED).join("memory.oom_control"),
-            "oom_kill"
-        ),
-        1
-    );
+    let at =
+        |controller: &str, pod: &str, id: &str| cgroupfs.join(controller).join(pod.trim_start_matches('/')).join(id);
+    assert!(value(&at("cpu,cpuacct", BURSTABLE_POD, THROTTLED).join("cpu.stat"), "nr_throttled") > 0);
+    assert_eq!(value(&at("memory", BEST_EFFORT_POD, OOM_KILLED).join("memory.oom_control"), "oom_kill"), 1);
     assert!(read(&at("memory", BEST_EFFORT_POD, OOM_KILLED).join("memory.failcnt")).trim() != "0");
     let io = at("blkio", BURSTABLE_POD, DISK).join("blkio.throttle.io_service_bytes");
     assert!(value(&io, "Total") > 0);
-    assert_eq!(
-        fs::read_link(cgroupfs.join("cpu")).unwrap(),
-        Path::new("cpu,cpuacct")
-    );
+    assert_eq!(fs::read_link(cgroupfs.join("cpu")).unwrap(), Path::new("cpu,cpuacct"));
     assert!(!cgroupfs.join("unified").exists());
 }
 
@@ -165,31 +110,13 @@ fn the_v1_tree_has_a_throttled_an_oom_killed_and_a_disk_using_container() {
 fn the_hybrid_tree_has_docker_containers_in_the_v1_controllers_and_in_the_unified_tree() {
     let cgroupfs = tree("hybrid").join("cgroupfs");
     let all = |controller: &str| docker_containers(&cgroupfs.join(controller));
-    assert!(
-        all("cpu")
-            .iter()
-            .any(|id| value(&id.join("cpu.stat"), "nr_throttled") > 0)
-    );
-    assert!(
-        all("memory")
-            .iter()
-            .any(|id| value(&id.join("memory.oom_control"), "oom_kill") == 1)
-    );
-    assert!(
-        all("blkio")
-            .iter()
-            .any(|id| value(&id.join("blkio.throttle.io_service_bytes"), "Total") > 0)
-    );
-    assert!(
-        all("unified")
-            .iter()
-            .all(|id| value(&id.join("cpu.stat"), "usage_usec") > 0)
-    );
+    assert!(all("cpu").iter().any(|id| value(&id.join("cpu.stat"), "nr_throttled") > 0));
+    assert!(all("memory").iter().any(|id| value(&id.join("memory.oom_control"), "oom_kill") == 1));
+    assert!(all("blkio").iter().any(|id| value(&id.join("blkio.throttle.io_service_bytes"), "Total") > 0));
+    assert!(all("unified").iter().all(|id| value(&id.join("cpu.stat"), "usage_usec") > 0));
     let controllers = read(&cgroupfs.join("unified/cgroup.controllers"));
     assert!(
-        ["cpu", "memory", "io", "pids"]
-            .iter()
-            .all(|name| !controllers.split_whitespace().any(|have| have == *name)),
+        ["cpu", "memory", "io", "pids"].iter().all(|name| !controllers.split_whitespace().any(|have| have == *name)),
         "{controllers}"
     );
 }
@@ -199,10 +126,7 @@ fn every_tree_is_small_and_has_the_machine_and_the_processes_of_its_containers()
     for name in ["v2", "v1", "hybrid"] {
         let tree = tree(name);
         let files = files(&tree);
-        let bytes: u64 = files
-            .iter()
-            .map(|file| fs::symlink_metadata(file).unwrap().len())
-            .sum();
+        let bytes: u64 = files.iter().map(|file| fs::symlink_metadata(file).unwrap().len()).sum();
         assert!(bytes < 300 << 10, "{name} has {bytes} bytes");
         for file in [
             "stat",
@@ -220,36 +144,18 @@ fn every_tree_is_small_and_has_the_machine_and_the_processes_of_its_containers()
             "sys/kernel/random/boot_id",
             "swaps",
         ] {
-            assert!(
-                !read(&tree.join("proc").join(file)).is_empty(),
-                "{name}: proc/{file}"
-            );
+            assert!(!read(&tree.join("proc").join(file)).is_empty(), "{name}: proc/{file}");
         }
-        assert_eq!(
-            read(&tree.join("sys/devices/system/cpu/online")),
-            "0-1\n",
-            "{name}"
-        );
-        assert!(
-            read(&tree.join("sys/dev/block"))
-                .lines()
-                .any(|line| line.ends_with(" vda")),
-            "{name}"
-        );
+        assert_eq!(read(&tree.join("sys/devices/system/cpu/online")), "0-1\n", "{name}");
+        assert!(read(&tree.join("sys/dev/block")).lines().any(|line| line.ends_with(" vda")), "{name}");
         assert!(read(&tree.join("KERNEL")).starts_with("6."), "{name}");
 
-        let processes: Vec<_> = files
-            .iter()
-            .filter(|file| file.ends_with("cgroup") && file.starts_with(tree.join("proc")))
-            .collect();
+        let processes: Vec<_> =
+            files.iter().filter(|file| file.ends_with("cgroup") && file.starts_with(tree.join("proc"))).collect();
         assert!(processes.len() >= 3, "{name}: {processes:?}");
         for cgroup in processes {
             let process = cgroup.parent().unwrap();
-            assert!(
-                read(&process.join("net/dev")).contains("lo:"),
-                "{}",
-                process.display()
-            );
+            assert!(read(&process.join("net/dev")).contains("lo:"), "{}", process.display());
             let pid = process.file_name().unwrap().to_str().unwrap();
             assert!(read(&process.join("stat")).starts_with(&format!("{pid} (")));
             assert_eq!(value_after_tab(&process.join("status"), "Pid:"), pid);
@@ -259,11 +165,7 @@ fn every_tree_is_small_and_has_the_machine_and_the_processes_of_its_containers()
 
 fn value_after_tab(file: &Path, key: &str) -> String {
     let text = read(file);
-    text.lines()
-        .find_map(|line| line.strip_prefix(key))
-        .unwrap()
-        .trim()
-        .to_owned()
+    text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned()
 }
 
 /// Puts a freshly captured folder in the place of the tree in the working copy.
@@ -272,10 +174,7 @@ fn replace_tree(name: &str, captured: &Path) {
     if tree.exists() {
         fs::remove_dir_all(&tree).unwrap();
     }
-    run(
-        "cp",
-        &["-a", captured.to_str().unwrap(), tree.to_str().unwrap()],
-    );
+    run("cp", &["-a", captured.to_str().unwrap(), tree.to_str().unwrap()]);
 }
 
 /// `oom_kills` and `throttled` are files in which the load of the containers shows, with a pattern for each.
@@ -287,30 +186,15 @@ fn capture_guest(layout: CgroupLayout, name: &str, oom_kills: &str, throttled: &
         "memory": { "limit": 64 << 20 },
         "pids": { "limit": 64 },
     } } });
-    guest.run_container(
-        THROTTLED,
-        &in_pod(BURSTABLE_POD, THROTTLED),
-        &["sh", "-c", BUSY],
-        limits,
-    );
+    guest.run_container(THROTTLED, &in_pod(BURSTABLE_POD, THROTTLED), &["sh", "-c", BUSY], limits);
     let limit = json!({ "linux": { "resources": { "memory": { "limit": 16 << 20 } } } });
-    guest.run_container(
-        OOM_KILLED,
-        &in_pod(BEST_EFFORT_POD, OOM_KILLED),
-        &["sh", "-c", EAT_MEMORY],
-        limit,
-    );
+    guest.run_container(OOM_KILLED, &in_pod(BEST_EFFORT_POD, OOM_KILLED), &["sh", "-c", EAT_MEMORY], limit);
     // blkio.throttle.* count only where a limit is set: here 1 GiB/s, which is none in effect, on /dev/vda.
     let rate = json!([{ "major": 254, "minor": 0, "rate": 1 << 30 }]);
     let disk_limit = json!({ "linux": { "resources": { "blockIO": {
         "throttleReadBpsDevice": rate, "throttleWriteBpsDevice": rate,
     } } } });
-    guest.run_container(
-        DISK,
-        &in_pod(BURSTABLE_POD, DISK),
-        &["sh", "-c", USE_DISK],
-        disk_limit,
-    );
+    guest.run_container(DISK, &in_pod(BURSTABLE_POD, DISK), &["sh", "-c", USE_DISK], disk_limit);
     // A pod's interface, with traffic: a veth pair into the namespace of one container.
     let pid = guest.container_pid(DISK);
     guest.sh(&format!(
@@ -321,39 +205,19 @@ fn capture_guest(layout: CgroupLayout, name: &str, oom_kills: &str, throttled: &
          nsenter -t {pid} -n /bin/ip link set eth0 up\n\
          timeout 30 ping -c 3 10.1.0.2"
     ));
-    for (file, pattern) in [
-        (oom_kills, "^oom_kill 1$"),
-        (throttled, "^nr_throttled [1-9][0-9]"),
-    ] {
+    for (file, pattern) in [(oom_kills, "^oom_kill 1$"), (throttled, "^nr_throttled [1-9][0-9]")] {
         wait_until(file, Duration::from_secs(120), || {
             let shown = guest.exec(&format!("grep '{pattern}' /sys/fs/cgroup/{file}"));
-            if shown.status == 0 {
-                Ok(())
-            } else {
-                Err(guest.read(&format!("/sys/fs/cgroup/{file}")))
-            }
+            if shown.status == 0 { Ok(()) } else { Err(guest.read(&format!("/sys/fs/cgroup/{file}"))) }
         });
     }
-    wait_until(
-        "writes and reads of the disk",
-        Duration::from_secs(120),
-        || {
-            let done =
-                guest.exec("awk '$3 == \"vda\" && $6 > 32768 && $10 > 32768' /proc/diskstats");
-            if done.stdout.is_empty() {
-                Err(guest.read("/proc/diskstats"))
-            } else {
-                Ok(())
-            }
-        },
-    );
+    wait_until("writes and reads of the disk", Duration::from_secs(120), || {
+        let done = guest.exec("awk '$3 == \"vda\" && $6 > 32768 && $10 > 32768' /proc/diskstats");
+        if done.stdout.is_empty() { Err(guest.read("/proc/diskstats")) } else { Ok(()) }
+    });
 
     let script = include_str!("fixtures/capture.sh");
-    let cgroups = [
-        in_pod(BURSTABLE_POD, THROTTLED),
-        in_pod(BURSTABLE_POD, DISK),
-        in_pod(BEST_EFFORT_POD, OOM_KILLED),
-    ];
+    let cgroups = [in_pod(BURSTABLE_POD, THROTTLED), in_pod(BURSTABLE_POD, DISK), in_pod(BEST_EFFORT_POD, OOM_KILLED)];
     guest.sh(&format!(
         "cat >/tmp/capture.sh <<'END_OF_SCRIPT'\n{script}\nEND_OF_SCRIPT\nsh /tmp/capture.sh /tmp/{name} {} >&2",
         cgroups.join(" ")
@@ -363,16 +227,7 @@ fn capture_guest(layout: CgroupLayout, name: &str, oom_kills: &str, throttled: &
     let folder = lab_folder("capture");
     let archive = folder.join("tree.tar");
     fs::write(&archive, tar.stdout).unwrap();
-    run(
-        "tar",
-        &[
-            "--no-same-owner",
-            "-C",
-            folder.to_str().unwrap(),
-            "-xf",
-            archive.to_str().unwrap(),
-        ],
-    );
+    run("tar", &["--no-same-owner", "-C", folder.to_str().unwrap(), "-xf", archive.to_str().unwrap()]);
     replace_tree(name, &folder.join(name));
     fs::remove_dir_all(&folder).unwrap();
 }
@@ -397,100 +252,40 @@ fn capture_v1() {
 #[test]
 #[ignore = "rewrites tests/fixtures/hybrid; to be run as root on a machine with hybrid cgroups when a fixture should change"]
 fn capture_hybrid() {
-    assert!(
-        Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists(),
-        "this machine has no hybrid cgroups"
-    );
+    assert!(Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists(), "this machine has no hybrid cgroups");
     let docker = Dockerd::start();
     docker.import_busybox();
     let scratch = format!("{}:/scratch", docker.data_root().display());
     let limits = ["--cpus", "0.2", "--memory", "64m", "--pids-limit", "64"];
-    let throttled = docker.run(
-        "throttled",
-        &[&limits[..], &[BUSYBOX, "sh", "-c", BUSY]].concat(),
-    );
-    let oom_killed = docker.run(
-        "oom-killed",
-        &["--memory", "16m", BUSYBOX, "sh", "-c", EAT_MEMORY],
-    );
+    let throttled = docker.run("throttled", &[&limits[..], &[BUSYBOX, "sh", "-c", BUSY]].concat());
+    let oom_killed = docker.run("oom-killed", &["--memory", "16m", BUSYBOX, "sh", "-c", EAT_MEMORY]);
     // blkio.throttle.* count only where a limit is set: here 1 GB/s, which is none in effect.
-    let device = run(
-        "findmnt",
-        &[
-            "-n",
-            "-v",
-            "-o",
-            "SOURCE",
-            "-T",
-            docker.data_root().to_str().unwrap(),
-        ],
-    );
+    let device = run("findmnt", &["-n", "-v", "-o", "SOURCE", "-T", docker.data_root().to_str().unwrap()]);
     let limit = format!("{}:1gb", device.trim());
-    let disk = docker.run(
-        "disk",
-        &[
-            "-v",
-            &scratch,
-            "--device-write-bps",
-            &limit,
-            BUSYBOX,
-            "sh",
-            "-c",
-            USE_DISK,
-        ],
-    );
+    let disk = docker.run("disk", &["-v", &scratch, "--device-write-bps", &limit, BUSYBOX, "sh", "-c", USE_DISK]);
     let at = |controller: &str, id: &str, file: &str| {
-        read(
-            &Path::new("/sys/fs/cgroup")
-                .join(controller)
-                .join("docker")
-                .join(id)
-                .join(file),
-        )
+        read(&Path::new("/sys/fs/cgroup").join(controller).join("docker").join(id).join(file))
     };
     wait_until("an OOM kill", Duration::from_secs(60), || {
         let control = at("memory", &oom_killed, "memory.oom_control");
-        if control.contains("oom_kill 1\n") {
-            Ok(())
-        } else {
-            Err(control)
-        }
+        if control.contains("oom_kill 1\n") { Ok(()) } else { Err(control) }
     });
     wait_until("throttling", Duration::from_secs(60), || {
         let stat = at("cpu", &throttled, "cpu.stat");
-        if stat.contains("nr_throttled 0\n") {
-            Err(stat)
-        } else {
-            Ok(())
-        }
+        if stat.contains("nr_throttled 0\n") { Err(stat) } else { Ok(()) }
     });
-    wait_until(
-        "writes and reads of the disk",
-        Duration::from_secs(60),
-        || {
-            let bytes = at("blkio", &disk, "blkio.throttle.io_service_bytes");
-            let both = ["Read", "Write"].iter().all(|kind| {
-                bytes
-                    .lines()
-                    .any(|line| line.contains(kind) && !line.ends_with(" 0"))
-            });
-            if both { Ok(()) } else { Err(bytes) }
-        },
-    );
+    wait_until("writes and reads of the disk", Duration::from_secs(60), || {
+        let bytes = at("blkio", &disk, "blkio.throttle.io_service_bytes");
+        let both =
+            ["Read", "Write"].iter().all(|kind| bytes.lines().any(|line| line.contains(kind) && !line.ends_with(" 0")));
+        if both { Ok(()) } else { Err(bytes) }
+    });
 
     let folder = lab_folder("capture");
     let captured = folder.join("hybrid");
     let script = tree("capture.sh");
     let cgroups = [throttled, oom_killed, disk].map(|id| format!("/docker/{id}"));
-    run(
-        script.to_str().unwrap(),
-        &[
-            captured.to_str().unwrap(),
-            &cgroups[0],
-            &cgroups[1],
-            &cgroups[2],
-        ],
-    );
+    run(script.to_str().unwrap(), &[captured.to_str().unwrap(), &cgroups[0], &cgroups[1], &cgroups[2]]);
     replace_tree("hybrid", &captured);
     fs::remove_dir_all(&folder).unwrap();
 }

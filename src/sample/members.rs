@@ -13,7 +13,7 @@ use super::filesystem::{Filesystems, Mounted};
 use super::network::{Namespace, NamespaceId, NetContext, Read, namespace_of};
 use super::node::NodeRows;
 use super::row::Row;
-use super::tally::{Instance, TallyKey, TallyKeeper};
+use super::tally::{Instance, TallyKeeper, TallyKey};
 use super::{NodeSample, Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
 use crate::kernel::file::CgroupDir;
@@ -271,8 +271,7 @@ impl Members {
                 && let Some(workload) = member.workload()
             {
                 let workload = Workload { metadata: Some(Arc::clone(metadata)), ..(**workload).clone() };
-                member.subject =
-                    Arc::new(Subject { workload: Some(Arc::new(workload)), ..(*member.subject).clone() });
+                member.subject = Arc::new(Subject { workload: Some(Arc::new(workload)), ..(*member.subject).clone() });
                 member.reader.rows.forget_subjects();
                 self.changed = true;
             }
@@ -282,7 +281,7 @@ impl Members {
             && let Some(last) = self.undescribed.remove(container_id)
         {
             // It lived and died before the runtime was asked: it is counted all the same.
-            self.tallies.described(&key, container_id, metadata);
+            self.tallies.described(&key, container_id, SubjectId(0), metadata);
             self.tallies.ended(&key, container_id, last);
         }
     }
@@ -297,7 +296,7 @@ impl Members {
             return;
         }
         let Some(key) = TallyKey::of(metadata) else { return };
-        self.tallies.described(&key, id, metadata);
+        self.tallies.described(&key, id, member.subject.id, metadata);
         member.tally = Some(key);
     }
 
@@ -408,8 +407,7 @@ impl Members {
             self.filesystem_subjects = newest
                 .iter()
                 .map(|mounted| {
-                    let plain =
-                        subject(&mut self.next_id, Table::Filesystem, Arc::clone(&mounted.mount_point));
+                    let plain = subject(&mut self.next_id, Table::Filesystem, Arc::clone(&mounted.mount_point));
                     Arc::new(Subject {
                         device: Some(mounted.number),
                         filesystem: Some((Arc::clone(&mounted.device), Arc::clone(&mounted.kind))),

@@ -8,13 +8,11 @@ use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::Subject;
-use super::catalogue::{
-    CPU_METRICS, CpuColumn as P, DISK_METRICS, DiskColumn as K, NODE_METRICS, NodeColumn as N,
-};
+use super::catalogue::{CPU_METRICS, CpuColumn as P, DISK_METRICS, DiskColumn as K, NODE_METRICS, NodeColumn as N};
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
-use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
 use crate::kernel::cgroup::{Pressure, parse_pressure};
+use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
 use crate::kernel::proc::{
     CpuTimes, parse_diskstats, parse_loadavg, parse_meminfo, parse_stat, parse_uptime, parse_vmstat, per_cpu,
 };
@@ -83,12 +81,7 @@ impl NodeReader {
                 file(c"pressure/io", Records::One, |bytes, rows| pressure(bytes, &mut rows.row, &IO_PRESSURE)),
                 file(c"pressure/irq", Records::One, irq_pressure),
             ],
-            rows: NodeRows {
-                row: Row::new(NODE_METRICS.len()),
-                cpus: Vec::new(),
-                disks: Vec::new(),
-                changed: true,
-            },
+            rows: NodeRows { row: Row::new(NODE_METRICS.len()), cpus: Vec::new(), disks: Vec::new(), changed: true },
         }
     }
 
@@ -97,7 +90,8 @@ impl NodeReader {
         self.rows.changed = false;
         for file in &mut self.files {
             if file.file.is_none() && (tick == 1 || tick.is_multiple_of(LOOK_AGAIN_TICKS)) {
-                file.file = self.proc.open_file_below(file.name, file.records).inspect_err(|class| count(stats, *class)).ok();
+                file.file =
+                    self.proc.open_file_below(file.name, file.records).inspect_err(|class| count(stats, *class)).ok();
             }
             let Some(open) = &file.file else { continue };
             match open.read_into(buffer) {
@@ -178,9 +172,7 @@ fn stat(bytes: Option<&[u8]>, rows: &mut NodeRows) {
     for (position, (number, times)) in per_cpu(bytes.unwrap_or_default()).enumerate() {
         let mut digits = itoa::Buffer::new();
         let name = digits.format(number).as_bytes();
-        if let Some(row) =
-            part(&mut rows.cpus, position, (number, 0), name, CPU_METRICS.len(), &mut rows.changed)
-        {
+        if let Some(row) = part(&mut rows.cpus, position, (number, 0), name, CPU_METRICS.len(), &mut rows.changed) {
             cpu(row, &times);
         }
     }

@@ -26,6 +26,10 @@ use crate::units::ErrorClass;
 /// Samples that may be in readers' hands before a tick has to allocate a new one: the store keeps two.
 const POOL: usize = 6;
 
+/// The first tick begins when discovery has had nothing to tell for this long, or at the latest after the time below.
+const FIRST_EVENTS_PAUSE: Duration = Duration::from_millis(30);
+const FIRST_TICK_WITHIN_NANOS: u64 = 300_000_000;
+
 /// Events that are handled in one go before the clock is looked at again.
 const EVENTS_AT_ONCE: usize = 64;
 
@@ -90,7 +94,8 @@ impl Sampler {
     /// [`SampleError`] when a root is not there or a thread cannot be started.
     pub fn new(options: SamplerOptions) -> Result<Self, SampleError> {
         let root = |(path, class)| SampleError::Root { path, class };
-        let proc = CgroupDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
+        let proc =
+            CgroupDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
         let page_sizes = page_sizes(&options.sysfs);
         let table = SourceTable::new(&options.hierarchies, &page_sizes).map_err(root)?;
         let proc = Arc::new(proc);
@@ -188,12 +193,8 @@ impl Sampler {
     }
 
     fn read_networks(&mut self) {
-        let mut context = NetContext {
-            proc: &self.proc,
-            buffer: &mut self.buffer,
-            path: &mut self.path,
-            stats: &mut self.stats,
-        };
+        let mut context =
+            NetContext { proc: &self.proc, buffer: &mut self.buffer, path: &mut self.path, stats: &mut self.stats };
         self.members.read_networks(self.tick, &mut context);
         self.members.find_namespaces(self.tick, &self.table, &mut context);
     }
@@ -229,10 +230,14 @@ impl Sampler {
         stats.interval_nanos = self.interval_nanos;
     }
 
-    /// Ticks at a fixed phase until `stop` is set, and hands each sample to `keep`. The first tick is at once.
+    /// Ticks at a fixed phase until `stop` is set, and hands each sample to `keep`. The first tick comes
+    /// within a third of a second.
     pub fn run(mut self, events: &Receiver<Discovery>, stop: &AtomicBool, mut keep: impl FnMut(Arc<NodeSample>)) {
-        // What discovery found before the start belongs to the first tick.
-        for event in events.try_iter() {
+        // What exists already belongs to the first tick: it waits until discovery has told of everything once.
+        let latest = clock::monotonic().0 + FIRST_TICK_WITHIN_NANOS;
+        while clock::monotonic().0 < latest
+            && let Ok(event) = events.recv_timeout(FIRST_EVENTS_PAUSE)
+        {
             self.handle(event);
         }
         let mut schedule = Schedule::new(clock::monotonic(), self.interval_nanos);

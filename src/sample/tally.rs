@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::SubjectId;
 use crate::discover::{ExitRecord, Metadata};
 
 /// What a tally is kept for. Outside Kubernetes `namespace` and `pod` are empty and `container` is the container's name.
@@ -46,6 +47,8 @@ pub struct Tally {
     pub restarts: u64,
     /// CPU time of the instances that have ended, in microseconds. The living ones' is in their rows.
     pub ended_cpu_usage_usec: u64,
+    /// The cgroups of the living instances.
+    pub living: Vec<SubjectId>,
     /// Ends by (exit code, reason).
     pub exits: BTreeMap<(i32, Arc<str>), u64>,
 }
@@ -80,8 +83,8 @@ pub(super) struct Instance {
 #[derive(Debug, Default)]
 struct Entry {
     ended: Instance,
-    /// OOM kills of the living instances, by container ID.
-    living: BTreeMap<Arc<str>, u64>,
+    /// Cgroup and OOM kills of the living instances, by container ID.
+    living: BTreeMap<Arc<str>, (SubjectId, u64)>,
     instances: u64,
     runtime_restarts: u64,
     exits: BTreeMap<(i32, Arc<str>), u64>,
@@ -106,13 +109,13 @@ pub(super) struct TallyKeeper {
 
 impl TallyKeeper {
     /// A container with this key is alive. Told again when the runtime's description changes.
-    pub fn described(&mut self, key: &TallyKey, container_id: &Arc<str>, metadata: &Metadata) {
+    pub fn described(&mut self, key: &TallyKey, container_id: &Arc<str>, cgroup: SubjectId, metadata: &Metadata) {
         if !self.entries.contains_key(key) {
             self.make_room();
         }
         let entry = self.entries.entry(key.clone()).or_default();
         if !entry.living.contains_key(container_id) {
-            entry.living.insert(Arc::clone(container_id), 0);
+            entry.living.insert(Arc::clone(container_id), (cgroup, 0));
             entry.instances += 1;
         }
         let restarts = metadata.restart_count.map_or(0, u64::from);
@@ -122,7 +125,7 @@ impl TallyKeeper {
 
     /// An instance's OOM kills so far. Costs a look-up only when the count moved; the caller compares.
     pub fn oom_kills(&mut self, key: &TallyKey, container_id: &Arc<str>, oom_kills: u64) {
-        if let Some(seen) = self.entries.get_mut(key).and_then(|entry| entry.living.get_mut(container_id))
+        if let Some((_, seen)) = self.entries.get_mut(key).and_then(|entry| entry.living.get_mut(container_id))
             && oom_kills > *seen
         {
             *seen = oom_kills;
@@ -133,7 +136,7 @@ impl TallyKeeper {
     /// An instance has ended, with its last counts.
     pub fn ended(&mut self, key: &TallyKey, container_id: &Arc<str>, last: Instance) {
         let Some(entry) = self.entries.get_mut(key) else { return };
-        let Some(seen) = entry.living.remove(container_id) else { return };
+        let Some((_, seen)) = entry.living.remove(container_id) else { return };
         let oom_kills = last.oom_kills.max(seen);
         entry.ended.oom_kills += oom_kills;
         entry.ended.cpu_usage_usec += last.cpu_usage_usec;
@@ -194,7 +197,8 @@ impl TallyKeeper {
     pub fn publish(&mut self) -> &Arc<Tallies> {
         if std::mem::take(&mut self.changed) {
             let tally = |entry: &Entry| Tally {
-                oom_kills: entry.ended.oom_kills + entry.living.values().sum::<u64>(),
+                oom_kills: entry.ended.oom_kills + entry.living.values().map(|(_, kills)| kills).sum::<u64>(),
+                living: entry.living.values().map(|(cgroup, _)| *cgroup).collect(),
                 restarts: entry.instances.saturating_sub(1).max(entry.runtime_restarts),
                 ended_cpu_usage_usec: entry.ended.cpu_usage_usec,
                 exits: entry.exits.clone(),
@@ -244,10 +248,10 @@ mod tests {
         let mut keeper = TallyKeeper::default();
         let (key, metadata) = web();
         let (first, second): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        keeper.described(&key, &first, &metadata);
+        keeper.described(&key, &first, SubjectId(1), &metadata);
         keeper.oom_kills(&key, &first, 1);
         keeper.ended(&key, &first, last(1, 500));
-        keeper.described(&key, &second, &metadata);
+        keeper.described(&key, &second, SubjectId(1), &metadata);
         keeper.oom_kills(&key, &second, 2);
         let tally = &keeper.publish().entries[&key];
         assert_eq!((tally.oom_kills, tally.restarts, tally.ended_cpu_usage_usec), (3, 1, 500));
@@ -258,7 +262,7 @@ mod tests {
         let mut keeper = TallyKeeper::default();
         let (key, metadata) = web();
         let id: Arc<str> = "a".into();
-        keeper.described(&key, &id, &metadata);
+        keeper.described(&key, &id, SubjectId(1), &metadata);
         keeper.ended(&key, &id, last(0, 0));
         keeper.exited(&id, &exit(137, "OOMKilled"));
         keeper.exited(&id, &exit(137, "OOMKilled"));
@@ -272,7 +276,7 @@ mod tests {
         let mut keeper = TallyKeeper::default();
         let (key, metadata) = web();
         let id: Arc<str> = "a".into();
-        keeper.described(&key, &id, &metadata);
+        keeper.described(&key, &id, SubjectId(1), &metadata);
         keeper.exited(&id, &exit(3, "Error"));
         assert!(keeper.publish().entries[&key].exits.is_empty());
         keeper.ended(&key, &id, last(0, 7));
@@ -283,7 +287,7 @@ mod tests {
     fn the_runtimes_restart_count_wins_when_it_is_higher() {
         let mut keeper = TallyKeeper::default();
         let (key, metadata) = web();
-        keeper.described(&key, &"a".into(), &Metadata { restart_count: Some(7), ..metadata });
+        keeper.described(&key, &"a".into(), SubjectId(1), &Metadata { restart_count: Some(7), ..metadata });
         assert_eq!(keeper.publish().entries[&key].restarts, 7);
     }
 
@@ -291,7 +295,7 @@ mod tests {
     fn without_a_change_the_same_tallies_are_shared() {
         let mut keeper = TallyKeeper::default();
         let (key, metadata) = web();
-        keeper.described(&key, &"a".into(), &metadata);
+        keeper.described(&key, &"a".into(), SubjectId(1), &metadata);
         let one = Arc::clone(keeper.publish());
         assert!(Arc::ptr_eq(&one, keeper.publish()));
     }
@@ -302,7 +306,7 @@ mod tests {
         for index in 0..=TALLY_CAP {
             let metadata = Metadata { name: format!("c{index}"), ..Metadata::default() };
             let (key, id): (_, Arc<str>) = (TallyKey::of(&metadata).unwrap(), format!("{index}").into());
-            keeper.described(&key, &id, &metadata);
+            keeper.described(&key, &id, SubjectId(1), &metadata);
             keeper.ended(&key, &id, last(0, 0));
         }
         let first = TallyKey::of(&Metadata { name: "c0".into(), ..Metadata::default() }).unwrap();

@@ -34,27 +34,17 @@ impl Agent {
             .args(extra)
             .after_end(remove_folder_script(&folder))
             .start(&folder);
-        Self {
-            process,
-            address,
-            folder,
-        }
+        Self { process, address, folder }
     }
 
     pub fn wait_ready(&self) {
-        self.process.wait_until(
-            "200 from /readyz",
-            Duration::from_secs(30),
-            || match http::get(self.address, "/readyz", &[]) {
+        self.process.wait_until("200 from /readyz", Duration::from_secs(30), || {
+            match http::get(self.address, "/readyz", &[]) {
                 Ok(response) if response.status == 200 => Ok(()),
-                Ok(response) => Err(format!(
-                    "{}: {}",
-                    response.status,
-                    String::from_utf8_lossy(&response.body)
-                )),
+                Ok(response) => Err(format!("{}: {}", response.status, String::from_utf8_lossy(&response.body))),
                 Err(error) => Err(error),
-            },
-        );
+            }
+        });
     }
 
     /// A folder that lives as long as the agent.
@@ -71,19 +61,13 @@ impl Agent {
     }
 
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        http::post(self.address, path, headers, body)
-            .unwrap_or_else(|error| self.process.fail(&error))
+        http::post(self.address, path, headers, body).unwrap_or_else(|error| self.process.fail(&error))
     }
 
     /// GET of a page of metrics, parsed; anything but 200 fails the test.
     pub fn scrape(&self, path: &str) -> Scrape {
         let response = self.get(path, &[]);
-        assert_eq!(
-            response.status,
-            200,
-            "{path}: {}",
-            String::from_utf8_lossy(&response.body)
-        );
+        assert_eq!(response.status, 200, "{path}: {}", String::from_utf8_lossy(&response.body));
         Scrape::parse(response.text())
     }
 }

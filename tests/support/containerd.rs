@@ -13,8 +13,7 @@ use super::cri::{self, Cri, empty};
 use super::docker::busybox_rootfs;
 use super::network::Bridge;
 use super::process::{
-    Running, Spawn, end_containerd_script, lab_folder, path_with_sbin, remove_folder_script,
-    require_root, run, try_run,
+    Running, Spawn, end_containerd_script, lab_folder, path_with_sbin, remove_folder_script, require_root, run, try_run,
 };
 
 /// A shell image; its default command sleeps.
@@ -125,35 +124,20 @@ impl Containerd {
             .args(["--config", config_file.to_str().unwrap()])
             .env("PATH", path_with_sbin())
             .before_end(end_tasks)
-            .after_end(
-                end_containerd_script(&folder)
-                    + &bridge.remove_script()
-                    + &remove_folder_script(&folder),
-            )
+            .after_end(end_containerd_script(&folder) + &bridge.remove_script() + &remove_folder_script(&folder))
             .start(&folder);
-        let cri = process.wait_until(
-            "a runtime and a network that CRI calls ready",
-            Duration::from_secs(60),
-            || {
-                let cri = Cri::connect(&socket)?;
-                let status: cri::StatusResponse = cri
-                    .call("Status", empty::StatusRequest {})
-                    .map_err(|status| status.to_string())?;
-                let conditions = status.status.unwrap_or_default().conditions;
-                if conditions.len() >= 2 && conditions.iter().all(|condition| condition.status) {
-                    Ok(cri)
-                } else {
-                    Err(format!("{conditions:?}"))
-                }
-            },
-        );
-        let containerd = Self {
-            process,
-            bridge,
-            cri,
-            folder,
-            pods: Mutex::default(),
-        };
+        let cri = process.wait_until("a runtime and a network that CRI calls ready", Duration::from_secs(60), || {
+            let cri = Cri::connect(&socket)?;
+            let status: cri::StatusResponse =
+                cri.call("Status", empty::StatusRequest {}).map_err(|status| status.to_string())?;
+            let conditions = status.status.unwrap_or_default().conditions;
+            if conditions.len() >= 2 && conditions.iter().all(|condition| condition.status) {
+                Ok(cri)
+            } else {
+                Err(format!("{conditions:?}"))
+            }
+        });
+        let containerd = Self { process, bridge, cri, folder, pods: Mutex::default() };
         containerd.import_images();
         containerd
     }
@@ -167,29 +151,18 @@ impl Containerd {
         let output = self.try_ctr(args);
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
-            self.process.fail(&format!(
-                "ctr {} failed: {}",
-                args.join(" "),
-                String::from_utf8_lossy(&said)
-            ));
+            self.process.fail(&format!("ctr {} failed: {}", args.join(" "), String::from_utf8_lossy(&said)));
         }
         String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn try_ctr(&self, args: &[&str]) -> Output {
         let socket = self.socket();
-        try_run(
-            "ctr",
-            &[&["-a", socket.to_str().unwrap(), "-n", "k8s.io"][..], args].concat(),
-        )
+        try_run("ctr", &[&["-a", socket.to_str().unwrap(), "-n", "k8s.io"][..], args].concat())
     }
 
     pub fn run_pod(&self, spec: PodSpec) -> Pod {
-        let network = if spec.host_network {
-            cri::NamespaceMode::Node
-        } else {
-            cri::NamespaceMode::Pod
-        };
+        let network = if spec.host_network { cri::NamespaceMode::Node } else { cri::NamespaceMode::Pod };
         let mut labels = spec.kubelet_labels();
         labels.extend(spec.labels.iter().cloned());
         let config = cri::PodSandboxConfig {
@@ -199,44 +172,21 @@ impl Containerd {
                 namespace: spec.namespace.clone(),
                 attempt: 0,
             }),
-            hostname: if spec.host_network {
-                String::new()
-            } else {
-                spec.name.clone()
-            },
-            log_directory: self
-                .folder
-                .join("pod-logs")
-                .join(&spec.uid)
-                .display()
-                .to_string(),
+            hostname: if spec.host_network { String::new() } else { spec.name.clone() },
+            log_directory: self.folder.join("pod-logs").join(&spec.uid).display().to_string(),
             labels,
             annotations: spec.annotations.iter().cloned().collect(),
             linux: Some(cri::LinuxPodSandboxConfig {
                 cgroup_parent: spec.cgroup_parent.clone(),
                 security_context: Some(cri::LinuxSandboxSecurityContext {
-                    namespace_options: Some(cri::NamespaceOption {
-                        network: network.into(),
-                        ..Default::default()
-                    }),
+                    namespace_options: Some(cri::NamespaceOption { network: network.into(), ..Default::default() }),
                 }),
             }),
         };
-        let answer: cri::RunPodSandboxResponse = self.call(
-            "RunPodSandbox",
-            cri::RunPodSandboxRequest {
-                config: Some(config.clone()),
-            },
-        );
-        self.pods
-            .lock()
-            .unwrap()
-            .push((answer.pod_sandbox_id.clone(), spec.cgroup_parent.clone()));
-        Pod {
-            id: answer.pod_sandbox_id,
-            spec,
-            config,
-        }
+        let answer: cri::RunPodSandboxResponse =
+            self.call("RunPodSandbox", cri::RunPodSandboxRequest { config: Some(config.clone()) });
+        self.pods.lock().unwrap().push((answer.pod_sandbox_id.clone(), spec.cgroup_parent.clone()));
+        Pod { id: answer.pod_sandbox_id, spec, config }
     }
 
     /// `CreateContainer` and `StartContainer`; gives the container's id.
@@ -250,36 +200,22 @@ impl Containerd {
         let mut labels = pod.spec.kubelet_labels();
         labels.insert("io.kubernetes.container.name".to_owned(), spec.name.clone());
         labels.extend(spec.labels.iter().cloned());
-        let network = if pod.spec.host_network {
-            cri::NamespaceMode::Node
-        } else {
-            cri::NamespaceMode::Pod
-        };
+        let network = if pod.spec.host_network { cri::NamespaceMode::Node } else { cri::NamespaceMode::Pod };
         let namespaces = cri::NamespaceOption {
             network: network.into(),
             pid: cri::NamespaceMode::Container.into(),
             ..Default::default()
         };
         let config = cri::ContainerConfig {
-            metadata: Some(cri::ContainerMetadata {
-                name: spec.name.clone(),
-                attempt: spec.attempt,
-            }),
-            image: Some(cri::ImageSpec {
-                image: BUSYBOX.to_owned(),
-            }),
+            metadata: Some(cri::ContainerMetadata { name: spec.name.clone(), attempt: spec.attempt }),
+            image: Some(cri::ImageSpec { image: BUSYBOX.to_owned() }),
             command: spec.command.clone(),
             labels,
-            annotations: HashMap::from([(
-                "io.kubernetes.container.restartCount".to_owned(),
-                spec.attempt.to_string(),
-            )]),
+            annotations: HashMap::from([("io.kubernetes.container.restartCount".to_owned(), spec.attempt.to_string())]),
             log_path: format!("{}_{}.log", spec.name, spec.attempt),
             linux: Some(cri::LinuxContainerConfig {
                 resources: Some(spec.resources.clone()),
-                security_context: Some(cri::LinuxContainerSecurityContext {
-                    namespace_options: Some(namespaces),
-                }),
+                security_context: Some(cri::LinuxContainerSecurityContext { namespace_options: Some(namespaces) }),
             }),
             ..Default::default()
         };
@@ -293,76 +229,42 @@ impl Containerd {
     }
 
     pub fn start_container(&self, id: &str) {
-        let _: empty::StartContainerResponse = self.call(
-            "StartContainer",
-            cri::ContainerRequest {
-                container_id: id.to_owned(),
-            },
-        );
+        let _: empty::StartContainerResponse =
+            self.call("StartContainer", cri::ContainerRequest { container_id: id.to_owned() });
     }
 
     pub fn stop_container(&self, id: &str) {
-        let _: empty::StopContainerResponse = self.call(
-            "StopContainer",
-            cri::StopContainerRequest {
-                container_id: id.to_owned(),
-                timeout: 0,
-            },
-        );
+        let _: empty::StopContainerResponse =
+            self.call("StopContainer", cri::StopContainerRequest { container_id: id.to_owned(), timeout: 0 });
     }
 
     pub fn remove_container(&self, id: &str) {
-        let _: empty::RemoveContainerResponse = self.call(
-            "RemoveContainer",
-            cri::ContainerRequest {
-                container_id: id.to_owned(),
-            },
-        );
+        let _: empty::RemoveContainerResponse =
+            self.call("RemoveContainer", cri::ContainerRequest { container_id: id.to_owned() });
     }
 
     pub fn container_status(&self, id: &str) -> cri::ContainerStatus {
-        let answer: cri::ContainerStatusResponse = self.call(
-            "ContainerStatus",
-            cri::ContainerRequest {
-                container_id: id.to_owned(),
-            },
-        );
+        let answer: cri::ContainerStatusResponse =
+            self.call("ContainerStatus", cri::ContainerRequest { container_id: id.to_owned() });
         answer.status.unwrap()
     }
 
     /// The pod's address on the lab's bridge; empty for a pod in the host's network.
     pub fn pod_ip(&self, pod: &Pod) -> String {
-        let answer: cri::PodSandboxStatusResponse = self.call(
-            "PodSandboxStatus",
-            cri::PodSandboxRequest {
-                pod_sandbox_id: pod.id.clone(),
-            },
-        );
-        answer
-            .status
-            .unwrap_or_default()
-            .network
-            .unwrap_or_default()
-            .ip
+        let answer: cri::PodSandboxStatusResponse =
+            self.call("PodSandboxStatus", cri::PodSandboxRequest { pod_sandbox_id: pod.id.clone() });
+        answer.status.unwrap_or_default().network.unwrap_or_default().ip
     }
 
     pub fn stop_pod(&self, pod: &Pod) {
-        let _: empty::StopPodSandboxResponse = self.call(
-            "StopPodSandbox",
-            cri::PodSandboxRequest {
-                pod_sandbox_id: pod.id.clone(),
-            },
-        );
+        let _: empty::StopPodSandboxResponse =
+            self.call("StopPodSandbox", cri::PodSandboxRequest { pod_sandbox_id: pod.id.clone() });
     }
 
     /// Also removes the pod's containers, and its cgroup as the kubelet does.
     pub fn remove_pod(&self, pod: &Pod) {
-        let _: empty::RemovePodSandboxResponse = self.call(
-            "RemovePodSandbox",
-            cri::PodSandboxRequest {
-                pod_sandbox_id: pod.id.clone(),
-            },
-        );
+        let _: empty::RemovePodSandboxResponse =
+            self.call("RemovePodSandbox", cri::PodSandboxRequest { pod_sandbox_id: pod.id.clone() });
         self.pods.lock().unwrap().retain(|(id, _)| *id != pod.id);
         remove_cgroup(&pod.spec.cgroup_parent);
     }
@@ -372,56 +274,32 @@ impl Containerd {
         Request: prost::Message + Default + Send + Sync + 'static,
         Answer: prost::Message + Default + Send + Sync + 'static,
     {
-        self.cri
-            .call(method, request)
-            .unwrap_or_else(|status| self.process.fail(&format!("CRI {method}: {status}")))
+        self.cri.call(method, request).unwrap_or_else(|status| self.process.fail(&format!("CRI {method}: {status}")))
     }
 
     fn import_images(&self) {
-        for (image, entrypoint) in [
-            (PAUSE, ["/bin/sleep", "2147483647"]),
-            (BUSYBOX, ["/bin/sleep", "2147483647"]),
-        ] {
+        for (image, entrypoint) in [(PAUSE, ["/bin/sleep", "2147483647"]), (BUSYBOX, ["/bin/sleep", "2147483647"])] {
             let tar = self.image_archive(image, &entrypoint);
             self.ctr(&["images", "import", tar.to_str().unwrap()]);
         }
         // CRI takes note of an imported image by an event, a moment later, and then labels it.
-        self.process
-            .wait_until("the images known to CRI", Duration::from_secs(30), || {
-                let list = self.ctr(&["images", "ls"]);
-                let known = list.lines().filter(|line| {
-                    line.starts_with("lab.test/")
-                        && line.contains("io.cri-containerd.image=managed")
-                });
-                if known.count() == 2 {
-                    Ok(())
-                } else {
-                    Err(list)
-                }
-            });
+        self.process.wait_until("the images known to CRI", Duration::from_secs(30), || {
+            let list = self.ctr(&["images", "ls"]);
+            let known = list
+                .lines()
+                .filter(|line| line.starts_with("lab.test/") && line.contains("io.cri-containerd.image=managed"));
+            if known.count() == 2 { Ok(()) } else { Err(list) }
+        });
     }
 
     /// An archive as `docker save` writes it: manifest.json, the image's configuration, one layer.
     fn image_archive(&self, image: &str, entrypoint: &[&str]) -> PathBuf {
-        let work = self
-            .folder
-            .join(format!("image-{}", image.replace(['/', ':'], "-")));
+        let work = self.folder.join(format!("image-{}", image.replace(['/', ':'], "-")));
         let (rootfs, files) = (work.join("rootfs"), work.join("files"));
         fs::create_dir_all(&files).unwrap();
         busybox_rootfs(&rootfs);
         let layer = files.join("layer.tar");
-        run(
-            "tar",
-            &[
-                "--owner=0",
-                "--group=0",
-                "-C",
-                rootfs.to_str().unwrap(),
-                "-cf",
-                layer.to_str().unwrap(),
-                ".",
-            ],
-        );
+        run("tar", &["--owner=0", "--group=0", "-C", rootfs.to_str().unwrap(), "-cf", layer.to_str().unwrap(), "."]);
         let diff_id = run("sha256sum", &[layer.to_str().unwrap()]);
         let diff_id = diff_id.split(' ').next().unwrap();
         let config = serde_json::json!({
@@ -454,19 +332,11 @@ impl Drop for Containerd {
     /// Pods first, over CRI, so that the network plugins give back addresses and links. Faults are not looked at
     /// here: what stays is ended by the watcher.
     fn drop(&mut self) {
-        let pods = self
-            .pods
-            .lock()
-            .map(|mut pods| std::mem::take(&mut *pods))
-            .unwrap_or_default();
+        let pods = self.pods.lock().map(|mut pods| std::mem::take(&mut *pods)).unwrap_or_default();
         for (id, cgroup_parent) in pods {
             let request = cri::PodSandboxRequest { pod_sandbox_id: id };
-            let _best_effort = self
-                .cri
-                .call::<_, empty::StopPodSandboxResponse>("StopPodSandbox", request.clone());
-            let _best_effort = self
-                .cri
-                .call::<_, empty::RemovePodSandboxResponse>("RemovePodSandbox", request);
+            let _best_effort = self.cri.call::<_, empty::StopPodSandboxResponse>("StopPodSandbox", request.clone());
+            let _best_effort = self.cri.call::<_, empty::RemovePodSandboxResponse>("RemovePodSandbox", request);
             remove_cgroup(&cgroup_parent);
         }
     }
@@ -474,9 +344,7 @@ impl Drop for Containerd {
 
 /// A pod's own cgroup is made by the runtime and removed by nobody but the kubelet, whose part this is.
 fn remove_cgroup(path: &str) {
-    let roots = fs::read_dir("/sys/fs/cgroup")
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let roots = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
     for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
         let _absent_or_in_use = fs::remove_dir(root.join(path.trim_start_matches('/')));
     }

@@ -284,11 +284,7 @@ pub struct Cri {
 
 impl Cri {
     pub fn connect(socket: &Path) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let socket: PathBuf = socket.to_owned();
         let connector = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
@@ -296,35 +292,22 @@ impl Cri {
         });
         // The address is not used: the connector knows the socket.
         let endpoint = Endpoint::from_static("http://cri");
-        let channel = runtime
-            .block_on(endpoint.connect_with_connector(connector))
-            .map_err(|e| format!("{e:?}"))?;
+        let channel = runtime.block_on(endpoint.connect_with_connector(connector)).map_err(|e| format!("{e:?}"))?;
         Ok(Self { runtime, channel })
     }
 
     /// One unary call of `runtime.v1.RuntimeService`.
-    pub fn call<Request, Answer>(
-        &self,
-        method: &str,
-        request: Request,
-    ) -> Result<Answer, tonic::Status>
+    pub fn call<Request, Answer>(&self, method: &str, request: Request) -> Result<Answer, tonic::Status>
     where
         Request: prost::Message + Default + Send + Sync + 'static,
         Answer: prost::Message + Default + Send + Sync + 'static,
     {
-        let path = format!("/runtime.v1.RuntimeService/{method}")
-            .parse()
-            .unwrap();
+        let path = format!("/runtime.v1.RuntimeService/{method}").parse().unwrap();
         self.runtime.block_on(async {
             let mut grpc = tonic::client::Grpc::new(self.channel.clone());
-            grpc.ready()
-                .await
-                .map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+            grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
             let codec = tonic_prost::ProstCodec::<Request, Answer>::default();
-            Ok(grpc
-                .unary(tonic::Request::new(request), path, codec)
-                .await?
-                .into_inner())
+            Ok(grpc.unary(tonic::Request::new(request), path, codec).await?.into_inner())
         })
     }
 }

@@ -28,8 +28,7 @@ pub struct Scrape {
 
 impl Scrape {
     pub fn parse(text: &str) -> Self {
-        Self::try_parse(text)
-            .unwrap_or_else(|error| panic!("not the Prometheus text format: {error}"))
+        Self::try_parse(text).unwrap_or_else(|error| panic!("not the Prometheus text format: {error}"))
     }
 
     pub fn try_parse(text: &str) -> Result<Self, String> {
@@ -49,11 +48,7 @@ impl Scrape {
                 scrape.comment(comment).map_err(context)?;
             } else if !line.is_empty() {
                 let sample = sample(line).map_err(context)?;
-                if !seen.insert((
-                    sample.name.clone(),
-                    sample.labels.clone(),
-                    sample.timestamp.clone(),
-                )) {
+                if !seen.insert((sample.name.clone(), sample.labels.clone(), sample.timestamp.clone())) {
                     return Err(context("the same series a second time".to_owned()));
                 }
                 scrape.samples.push(sample);
@@ -64,11 +59,8 @@ impl Scrape {
 
     fn comment(&mut self, comment: &str) -> Result<(), String> {
         let mut words = comment.strip_prefix(' ').unwrap_or(comment).splitn(3, ' ');
-        let (keyword, name, rest) = (
-            words.next().unwrap_or(""),
-            words.next().unwrap_or(""),
-            words.next().unwrap_or(""),
-        );
+        let (keyword, name, rest) =
+            (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
         let table = match keyword {
             "TYPE" => &mut self.types,
             "HELP" => &mut self.helps,
@@ -102,18 +94,14 @@ impl Scrape {
 
     /// Every sample of this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
-        self.samples
-            .iter()
-            .filter(move |sample| sample.name == name)
+        self.samples.iter().filter(move |sample| sample.name == name)
     }
 
     /// The samples of this name whose labels have all these values; there may be other labels.
     pub fn find<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> Vec<&'a Sample> {
         self.all(name)
             .filter(|sample| {
-                labels
-                    .iter()
-                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|have| have == value))
+                labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|have| have == value))
             })
             .collect()
     }
@@ -124,10 +112,7 @@ impl Scrape {
         match found.as_slice() {
             [one] => one.value,
             [] => panic!("no sample {name}{labels:?}; {}", self.near(name)),
-            several => panic!(
-                "{} samples {name}{labels:?}, one was expected: {several:#?}",
-                several.len()
-            ),
+            several => panic!("{} samples {name}{labels:?}, one was expected: {several:#?}", several.len()),
         }
     }
 
@@ -136,24 +121,13 @@ impl Scrape {
     }
 
     pub fn names(&self) -> BTreeSet<&str> {
-        self.samples
-            .iter()
-            .map(|sample| sample.name.as_str())
-            .collect()
+        self.samples.iter().map(|sample| sample.name.as_str()).collect()
     }
 
     fn near(&self, name: &str) -> String {
-        let of_name: Vec<_> = self
-            .all(name)
-            .take(20)
-            .map(|sample| &sample.labels)
-            .collect();
+        let of_name: Vec<_> = self.all(name).take(20).map(|sample| &sample.labels).collect();
         if of_name.is_empty() {
-            format!(
-                "the scrape has {} samples of these names: {:?}",
-                self.samples.len(),
-                self.names()
-            )
+            format!("the scrape has {} samples of these names: {:?}", self.samples.len(), self.names())
         } else {
             format!("the name is there with these labels: {of_name:#?}")
         }
@@ -162,11 +136,7 @@ impl Scrape {
 
 /// The samples as plain tuples.
 pub fn parse(text: &str) -> Vec<(String, Labels, f64)> {
-    Scrape::parse(text)
-        .samples
-        .into_iter()
-        .map(|sample| (sample.name, sample.labels, sample.value))
-        .collect()
+    Scrape::parse(text).samples.into_iter().map(|sample| (sample.name, sample.labels, sample.value)).collect()
 }
 
 fn sample(line: &str) -> Result<Sample, String> {
@@ -186,18 +156,11 @@ fn sample(line: &str) -> Result<Sample, String> {
     let value = number(words.next().unwrap_or(""))?;
     let timestamp = words.next().map(str::to_owned);
     if let Some(timestamp) = &timestamp {
-        timestamp
-            .parse::<f64>()
-            .map_err(|_| format!("not a timestamp: {timestamp:?}"))?;
+        timestamp.parse::<f64>().map_err(|_| format!("not a timestamp: {timestamp:?}"))?;
     }
     match words.next() {
         Some(extra) => Err(format!("something after the timestamp: {extra:?}")),
-        None => Ok(Sample {
-            name: name.to_owned(),
-            labels,
-            value,
-            timestamp,
-        }),
+        None => Ok(Sample { name: name.to_owned(), labels, value, timestamp }),
     }
 }
 

@@ -19,9 +19,7 @@ use super::agent::BINARY;
 use super::docker::busybox_rootfs;
 use super::exposition::Scrape;
 use super::http::{self, Response};
-use super::process::{
-    Running, Spawn, free_port, lab_folder, remove_folder_script, run, wait_until,
-};
+use super::process::{Running, Spawn, free_port, lab_folder, remove_folder_script, run, wait_until};
 
 /// In the order in which they can be loaded.
 const MODULES: [&str; 15] = [
@@ -71,12 +69,7 @@ pub struct GuestOptions {
 
 impl GuestOptions {
     pub fn new(layout: CgroupLayout) -> Self {
-        Self {
-            layout,
-            kernel_args: "psi=1".to_owned(),
-            memory_mib: 1024,
-            cpus: 2,
-        }
+        Self { layout, kernel_args: "psi=1".to_owned(), memory_mib: 1024, cpus: 2 }
     }
 }
 
@@ -108,10 +101,7 @@ impl Guest {
         let initramfs = build_initramfs(&folder, &kernel);
         let scratch = folder.join("scratch.img");
         File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
-        run(
-            "mke2fs",
-            &["-q", "-t", "ext4", "-F", scratch.to_str().unwrap()],
-        );
+        run("mke2fs", &["-q", "-t", "ext4", "-F", scratch.to_str().unwrap()]);
         let layout = match options.layout {
             CgroupLayout::V2 => "v2",
             CgroupLayout::V1 => "v1",
@@ -123,26 +113,11 @@ impl Guest {
         );
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (agent_address, exec_address) = (address(), address());
-        let network =
-            format!("user,id=n,hostfwd=tcp:{agent_address}-:8000,hostfwd=tcp:{exec_address}-:8001");
+        let network = format!("user,id=n,hostfwd=tcp:{agent_address}-:8000,hostfwd=tcp:{exec_address}-:8001");
         let process = Spawn::new("guest", "qemu-system-x86_64")
-            .args([
-                "-M",
-                "pc",
-                "-cpu",
-                "max",
-                "-accel",
-                "tcg,thread=multi",
-                "-nodefaults",
-                "-no-user-config",
-            ])
+            .args(["-M", "pc", "-cpu", "max", "-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config"])
             .args(["-nographic", "-serial", "stdio", "-no-reboot"])
-            .args([
-                "-smp",
-                &options.cpus.to_string(),
-                "-m",
-                &options.memory_mib.to_string(),
-            ])
+            .args(["-smp", &options.cpus.to_string(), "-m", &options.memory_mib.to_string()])
             .args([
                 "-kernel",
                 kernel.image.to_str().unwrap(),
@@ -151,12 +126,7 @@ impl Guest {
                 "-append",
                 &append,
             ])
-            .args([
-                "-netdev",
-                &network,
-                "-device",
-                "virtio-net-pci,netdev=n,romfile=",
-            ])
+            .args(["-netdev", &network, "-device", "virtio-net-pci,netdev=n,romfile="])
             .args([
                 "-drive",
                 &format!("file={},format=raw,if=none,id=d", scratch.display()),
@@ -165,94 +135,51 @@ impl Guest {
             ])
             .after_end(remove_folder_script(&folder))
             .start(&folder);
-        let guest = Self {
-            process,
-            agent_address,
-            exec_address,
-            _turn: turn,
-        };
+        let guest = Self { process, agent_address, exec_address, _turn: turn };
         // Not before: qemu takes a connection at once and keeps it open while nobody in the guest answers.
+        guest.process.wait_until("\"lab: ready\" on the serial line", BOOT_DEADLINE, || {
+            if guest.process.log().contains("lab: ready") { Ok(()) } else { Err("not yet".to_owned()) }
+        });
         guest
             .process
-            .wait_until("\"lab: ready\" on the serial line", BOOT_DEADLINE, || {
-                if guest.process.log().contains("lab: ready") {
-                    Ok(())
-                } else {
-                    Err("not yet".to_owned())
-                }
-            });
-        guest
-            .process
-            .wait_until("a guest that runs scripts", BOOT_DEADLINE, || {
-                guest.try_exec("true", Duration::from_secs(10))
-            });
+            .wait_until("a guest that runs scripts", BOOT_DEADLINE, || guest.try_exec("true", Duration::from_secs(10)));
         guest
     }
 
     /// Runs a shell script in the guest as root, whatever its status is.
     pub fn exec(&self, script: &str) -> Exec {
         self.try_exec(script, EXEC_DEADLINE)
-            .unwrap_or_else(|error| {
-                self.process
-                    .fail(&format!("{error}, while running:\n{script}"))
-            })
+            .unwrap_or_else(|error| self.process.fail(&format!("{error}, while running:\n{script}")))
     }
 
     /// Runs a script that must succeed, and gives what it printed.
     pub fn sh(&self, script: &str) -> String {
-        let Exec {
-            status,
-            stdout,
-            stderr,
-        } = self.exec(script);
+        let Exec { status, stdout, stderr } = self.exec(script);
         let stdout = String::from_utf8_lossy(&stdout).into_owned();
-        assert_eq!(
-            status, 0,
-            "in the guest:\n{script}\nprinted:\n{stdout}{stderr}"
-        );
+        assert_eq!(status, 0, "in the guest:\n{script}\nprinted:\n{stdout}{stderr}");
         stdout
     }
 
     fn try_exec(&self, script: &str, deadline: Duration) -> Result<Exec, String> {
-        let response = http::request(
-            self.exec_address,
-            "POST",
-            "/cgi-bin/exec",
-            &[],
-            script.as_bytes(),
-            deadline,
-        )?;
+        let response = http::request(self.exec_address, "POST", "/cgi-bin/exec", &[], script.as_bytes(), deadline)?;
         if response.status != 200 {
             return Err(format!("status {} of the guest's server", response.status));
         }
-        let line_end = response
-            .body
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .ok_or("an answer without its first line")?;
+        let line_end =
+            response.body.iter().position(|&byte| byte == b'\n').ok_or("an answer without its first line")?;
         let (line, rest) = response.body.split_at(line_end);
         let line = String::from_utf8_lossy(line);
-        let numbers: Vec<usize> = line
-            .split(' ')
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         let &[status, stdout_bytes, stderr_bytes] = numbers.as_slice() else {
             return Err(format!("not a first line: {line:?}"));
         };
         let rest = &rest[1..];
         if rest.len() != stdout_bytes + stderr_bytes {
-            return Err(format!(
-                "{} bytes came, {stdout_bytes} + {stderr_bytes} were said",
-                rest.len()
-            ));
+            return Err(format!("{} bytes came, {stdout_bytes} + {stderr_bytes} were said", rest.len()));
         }
         let (stdout, stderr) = rest.split_at(stdout_bytes);
         let status = i32::try_from(status).unwrap();
-        Ok(Exec {
-            status,
-            stdout: stdout.to_vec(),
-            stderr: String::from_utf8_lossy(stderr).into_owned(),
-        })
+        Ok(Exec { status, stdout: stdout.to_vec(), stderr: String::from_utf8_lossy(stderr).into_owned() })
     }
 
     /// The text of a file in the guest.
@@ -302,32 +229,22 @@ impl Guest {
     }
 
     pub fn delete_container(&self, name: &str) {
-        self.sh(&format!(
-            "crun --cgroup-manager=cgroupfs delete --force '{name}'"
-        ));
+        self.sh(&format!("crun --cgroup-manager=cgroupfs delete --force '{name}'"));
     }
 
     /// Starts `ringside agent` in the guest, reachable from here, and waits until it is ready.
     pub fn start_agent(&self, extra: &[&str]) {
-        let quoted: Vec<String> = extra
-            .iter()
-            .map(|arg| format!("'{}'", arg.replace('\'', r"'\''")))
-            .collect();
+        let quoted: Vec<String> = extra.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''"))).collect();
         self.sh(&format!(
             "/lab/ringside agent --listen {AGENT_LISTEN} {} >/lab/log/agent.log 2>&1 &\necho $! >/run/agent.pid",
             quoted.join(" ")
         ));
-        wait_until(
-            "200 from /readyz in the guest",
-            Duration::from_secs(120),
-            || match http::get(self.agent_address, "/readyz", &[]) {
+        wait_until("200 from /readyz in the guest", Duration::from_secs(120), || {
+            match http::get(self.agent_address, "/readyz", &[]) {
                 Ok(response) if response.status == 200 => Ok(()),
-                other => Err(format!(
-                    "{other:?}; its log: {}",
-                    self.sh("tail -n 20 /lab/log/agent.log")
-                )),
-            },
-        );
+                other => Err(format!("{other:?}; its log: {}", self.sh("tail -n 20 /lab/log/agent.log"))),
+            }
+        });
     }
 
     pub fn stop_agent(&self) {
@@ -336,21 +253,13 @@ impl Guest {
 
     pub fn agent_get(&self, path: &str) -> Response {
         http::get(self.agent_address, path, &[]).unwrap_or_else(|error| {
-            self.process.fail(&format!(
-                "{error}; its log: {}",
-                self.sh("tail -n 40 /lab/log/agent.log")
-            ))
+            self.process.fail(&format!("{error}; its log: {}", self.sh("tail -n 40 /lab/log/agent.log")))
         })
     }
 
     pub fn agent_scrape(&self, path: &str) -> Scrape {
         let response = self.agent_get(path);
-        assert_eq!(
-            response.status,
-            200,
-            "{path}: {}",
-            String::from_utf8_lossy(&response.body)
-        );
+        assert_eq!(response.status, 200, "{path}: {}", String::from_utf8_lossy(&response.body));
         Scrape::parse(response.text())
     }
 }
@@ -380,22 +289,14 @@ struct Kernel {
 
 /// The cache is where `tests/lab/setup.sh` puts it.
 fn guest_kernel() -> Kernel {
-    let var = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = var("RINGSIDE_CACHE")
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("ringside")))
         .or_else(|| Some(var("HOME")?.join(".cache/ringside")))
         .expect("HOME, XDG_CACHE_HOME or RINGSIDE_CACHE must say where the cache is");
     let folder = cache.join("guest-kernel");
-    let release = fs::read_to_string(folder.join("VERSION")).unwrap_or_else(|error| {
-        panic!(
-            "no guest kernel in {}: {error}; run tests/lab/setup.sh",
-            folder.display()
-        )
-    });
+    let release = fs::read_to_string(folder.join("VERSION"))
+        .unwrap_or_else(|error| panic!("no guest kernel in {}: {error}; run tests/lab/setup.sh", folder.display()));
     let release = release.trim();
     Kernel {
         image: folder.join("boot").join(format!("vmlinuz-{release}")),
@@ -412,10 +313,7 @@ fn build_initramfs(folder: &Path, kernel: &Kernel) -> PathBuf {
     fs::create_dir_all(stage.join("lab/www/cgi-bin")).unwrap();
 
     put(include_bytes!("../lab/init.sh"), &stage.join("init"));
-    put(
-        include_bytes!("../lab/exec.cgi"),
-        &stage.join("lab/www/cgi-bin/exec"),
-    );
+    put(include_bytes!("../lab/exec.cgi"), &stage.join("lab/www/cgi-bin/exec"));
 
     let listing = run("find", &[kernel.modules.to_str().unwrap(), "-name", "*.ko"]);
     for (place, module) in MODULES.iter().enumerate() {
@@ -424,19 +322,12 @@ fn build_initramfs(folder: &Path, kernel: &Kernel) -> PathBuf {
             .lines()
             .find(|path| path.ends_with(&file_name))
             .unwrap_or_else(|| panic!("the guest kernel has no module {module}"));
-        fs::copy(
-            source,
-            stage.join(format!("lab/modules/{place:02}-{module}.ko")),
-        )
-        .unwrap();
+        fs::copy(source, stage.join(format!("lab/modules/{place:02}-{module}.ko"))).unwrap();
     }
 
     // Debug information would be most of the guest's memory.
     let agent = stage.join("lab/ringside");
-    run(
-        "strip",
-        &["--strip-debug", "-o", agent.to_str().unwrap(), BINARY],
-    );
+    run("strip", &["--strip-debug", "-o", agent.to_str().unwrap(), BINARY]);
     copy_libraries(BINARY, &stage);
     // busybox has an `ip` too, which cannot make veth pairs or reach into a network namespace. Its shell prefers
     // its own commands over files in PATH: a script that wants this one says /bin/ip.

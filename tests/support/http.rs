@@ -18,10 +18,7 @@ pub struct Response {
 impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         let name = name.to_ascii_lowercase();
-        self.headers
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> &str {
@@ -29,12 +26,8 @@ impl Response {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!(
-                "the body is not JSON ({error}): {}",
-                String::from_utf8_lossy(&self.body)
-            )
-        })
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("the body is not JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
@@ -42,20 +35,8 @@ pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<
     request(address, "GET", path, headers, &[], Duration::from_secs(30))
 }
 
-pub fn post(
-    address: SocketAddr,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Result<Response, String> {
-    request(
-        address,
-        "POST",
-        path,
-        headers,
-        body,
-        Duration::from_secs(120),
-    )
+pub fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response, String> {
+    request(address, "POST", path, headers, body, Duration::from_secs(120))
 }
 
 /// `Err` is a fault of the connection or of the message's form; every well-formed status is `Ok`.
@@ -67,17 +48,10 @@ pub fn request(
     body: &[u8],
     timeout: Duration,
 ) -> Result<Response, String> {
-    let context = |what: &str, error: std::io::Error| {
-        format!("{method} http://{address}{path}: {what}: {error}")
-    };
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
-        .map_err(|e| context("connect", e))?;
-    stream
-        .set_read_timeout(Some(timeout))
-        .map_err(|e| context("timeout", e))?;
-    stream
-        .set_write_timeout(Some(timeout))
-        .map_err(|e| context("timeout", e))?;
+    let context = |what: &str, error: std::io::Error| format!("{method} http://{address}{path}: {what}: {error}");
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(|e| context("connect", e))?;
+    stream.set_read_timeout(Some(timeout)).map_err(|e| context("timeout", e))?;
+    stream.set_write_timeout(Some(timeout)).map_err(|e| context("timeout", e))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     if !body.is_empty() || method == "POST" {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -86,9 +60,7 @@ pub fn request(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    stream
-        .write_all(&[head.as_bytes(), body].concat())
-        .map_err(|e| context("write", e))?;
+    stream.write_all(&[head.as_bytes(), body].concat()).map_err(|e| context("write", e))?;
     read_response(&mut BufReader::new(stream), method == "HEAD")
         .map_err(|e| format!("{method} http://{address}{path}: {e}"))
 }
@@ -107,38 +79,23 @@ fn read_response(reader: &mut impl BufRead, without_body: bool) -> Result<Respon
         if line.is_empty() {
             break;
         }
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| format!("not a header line: {line:?}"))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| format!("not a header line: {line:?}"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut response = Response {
-        status,
-        headers,
-        body: Vec::new(),
-    };
+    let mut response = Response { status, headers, body: Vec::new() };
     if without_body || status == 204 || status == 304 {
         return Ok(response);
     }
-    response.body = if response
-        .header("transfer-encoding")
-        .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-    {
+    response.body = if response.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         read_chunks(reader)?
     } else if let Some(length) = response.header("content-length") {
-        let length: usize = length
-            .parse()
-            .map_err(|_| format!("not a length: {length:?}"))?;
+        let length: usize = length.parse().map_err(|_| format!("not a length: {length:?}"))?;
         let mut body = vec![0; length];
-        reader
-            .read_exact(&mut body)
-            .map_err(|e| format!("body of {length} bytes ended early: {e}"))?;
+        reader.read_exact(&mut body).map_err(|e| format!("body of {length} bytes ended early: {e}"))?;
         body
     } else {
         let mut body = Vec::new();
-        reader
-            .read_to_end(&mut body)
-            .map_err(|e| format!("body: {e}"))?;
+        reader.read_to_end(&mut body).map_err(|e| format!("body: {e}"))?;
         body
     };
     Ok(response)
@@ -149,17 +106,14 @@ fn read_chunks(reader: &mut impl BufRead) -> Result<Vec<u8>, String> {
     loop {
         let line = read_line(reader)?;
         let size = line.split(';').next().unwrap_or_default().trim();
-        let size =
-            usize::from_str_radix(size, 16).map_err(|_| format!("not a chunk size: {line:?}"))?;
+        let size = usize::from_str_radix(size, 16).map_err(|_| format!("not a chunk size: {line:?}"))?;
         if size == 0 {
             while !read_line(reader)?.is_empty() {}
             return Ok(body);
         }
         let start = body.len();
         body.resize(start + size, 0);
-        reader
-            .read_exact(&mut body[start..])
-            .map_err(|e| format!("a chunk of {size} bytes ended early: {e}"))?;
+        reader.read_exact(&mut body[start..]).map_err(|e| format!("a chunk of {size} bytes ended early: {e}"))?;
         let end = read_line(reader)?;
         if !end.is_empty() {
             return Err(format!("a chunk is longer than it said: {end:?}"));
@@ -169,9 +123,7 @@ fn read_chunks(reader: &mut impl BufRead) -> Result<Vec<u8>, String> {
 
 fn read_line(reader: &mut impl BufRead) -> Result<String, String> {
     let mut line = Vec::new();
-    reader
-        .read_until(b'\n', &mut line)
-        .map_err(|e| format!("read: {e}"))?;
+    reader.read_until(b'\n', &mut line).map_err(|e| format!("read: {e}"))?;
     if line.pop() != Some(b'\n') {
         return Err("the connection closed in the middle of a message".to_owned());
     }

@@ -19,31 +19,16 @@ impl Bridge {
         remove_orphans();
         for number in 1..=250 {
             let name = format!("rs{number}");
-            if !try_run("ip", &["link", "add", &name, "type", "bridge"])
-                .status
-                .success()
-            {
+            if !try_run("ip", &["link", "add", &name, "type", "bridge"]).status.success() {
                 continue;
             }
             let gateway = format!("10.89.{number}.1");
             let alias = format!("ringside-lab {}", std::process::id());
             run("ip", &["link", "set", &name, "alias", &alias]);
-            run(
-                "ip",
-                &["addr", "add", &format!("{gateway}/24"), "dev", &name],
-            );
+            run("ip", &["addr", "add", &format!("{gateway}/24"), "dev", &name]);
             run("ip", &["link", "set", &name, "up"]);
-            run(
-                "iptables",
-                &[
-                    "-w", "-I", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT",
-                ],
-            );
-            return Self {
-                name,
-                gateway,
-                subnet: format!("10.89.{number}.0/24"),
-            };
+            run("iptables", &["-w", "-I", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT"]);
+            return Self { name, gateway, subnet: format!("10.89.{number}.0/24") };
         }
         panic!("no free bridge rs1 … rs250: remove old ones with \"ip link del\"");
     }
@@ -65,21 +50,14 @@ fn remove_orphans() {
         let Some(pid) = alias.trim().strip_prefix("ringside-lab ") else {
             continue;
         };
-        let children_may_still_clean_up =
-            fs::exists(format!("/proc/{pid}")).unwrap_or(true) || has_ports(&name);
+        let children_may_still_clean_up = fs::exists(format!("/proc/{pid}")).unwrap_or(true) || has_ports(&name);
         if !children_may_still_clean_up {
-            let _gone_already = try_run(
-                "iptables",
-                &[
-                    "-w", "-D", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT",
-                ],
-            );
+            let _gone_already = try_run("iptables", &["-w", "-D", "FORWARD", "-i", &name, "-o", &name, "-j", "ACCEPT"]);
             let _gone_already = try_run("ip", &["link", "del", &name]);
         }
     }
 }
 
 fn has_ports(bridge: &str) -> bool {
-    fs::read_dir(format!("/sys/class/net/{bridge}/brif"))
-        .is_ok_and(|mut ports| ports.next().is_some())
+    fs::read_dir(format!("/sys/class/net/{bridge}/brif")).is_ok_and(|mut ports| ports.next().is_some())
 }

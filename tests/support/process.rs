@@ -73,8 +73,7 @@ impl Spawn {
     }
 
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.command
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.command.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -111,20 +110,9 @@ impl Spawn {
             .unwrap_or_else(|error| panic!("cannot start /bin/sh for {}: {error}", self.name));
         let lifeline = watcher.stdin.take();
         let mut line = String::new();
-        BufReader::new(watcher.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let pid = line
-            .trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("{} did not start: {line:?}", self.name));
-        Running {
-            name: self.name,
-            pid,
-            log,
-            watcher,
-            lifeline,
-        }
+        BufReader::new(watcher.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = line.trim().parse().unwrap_or_else(|_| panic!("{} did not start: {line:?}", self.name));
+        Running { name: self.name, pid, log, watcher, lifeline }
     }
 }
 
@@ -155,21 +143,11 @@ impl Running {
     /// `None` while the child runs; then its exit code, or 128 + n if signal n ended it.
     pub fn exit_code(&self) -> Option<i32> {
         let status = fs::read_to_string(format!("{}.status", self.log.display())).ok()?;
-        Some(
-            status
-                .trim()
-                .parse()
-                .unwrap_or_else(|_| panic!("not an exit status: {status:?}")),
-        )
+        Some(status.trim().parse().unwrap_or_else(|_| panic!("not an exit status: {status:?}")))
     }
 
     /// Asks until `check` gives a value; a child that ends first, or a deadline that passes, fails the test.
-    pub fn wait_until<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        mut check: impl FnMut() -> Result<T, String>,
-    ) -> T {
+    pub fn wait_until<T>(&self, what: &str, deadline: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
         let end = Instant::now() + deadline;
         loop {
             let reason = match check() {
@@ -177,14 +155,10 @@ impl Running {
                 Err(reason) => reason,
             };
             if let Some(code) = self.exit_code() {
-                self.fail(&format!(
-                    "ended with code {code} before: {what}; last seen: {reason}"
-                ));
+                self.fail(&format!("ended with code {code} before: {what}; last seen: {reason}"));
             }
             if Instant::now() >= end {
-                self.fail(&format!(
-                    "not within {deadline:?}: {what}; last seen: {reason}"
-                ));
+                self.fail(&format!("not within {deadline:?}: {what}; last seen: {reason}"));
             }
             sleep(Duration::from_millis(50));
         }
@@ -193,35 +167,21 @@ impl Running {
     /// Sends a signal by process id (SIGSTOP, SIGHUP, SIGKILL …).
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap_or_else(|error| {
-            panic!(
-                "cannot send a signal to {} ({}): {error}",
-                self.name, self.pid
-            )
-        });
+        rustix::process::kill_process(pid, signal)
+            .unwrap_or_else(|error| panic!("cannot send a signal to {} ({}): {error}", self.name, self.pid));
     }
 
     /// Waits for a child that was told to end (by a signal or by itself) and gives its [`exit_code`](Self::exit_code).
     pub fn wait(&self, deadline: Duration) -> i32 {
         wait_until(&format!("the end of {}", self.name), deadline, || {
-            self.exit_code().ok_or_else(|| {
-                format!(
-                    "process {} runs; its log ends:\n{}",
-                    self.pid,
-                    self.log_tail(20)
-                )
-            })
+            self.exit_code().ok_or_else(|| format!("process {} runs; its log ends:\n{}", self.pid, self.log_tail(20)))
         })
     }
 
     /// Ends the child now: SIGTERM, after 15 s SIGKILL, then its clean-up.
     pub fn stop(&mut self) -> i32 {
         drop(self.lifeline.take());
-        self.watcher
-            .wait()
-            .unwrap()
-            .code()
-            .expect("the watcher itself was killed")
+        self.watcher.wait().unwrap().code().expect("the watcher itself was killed")
     }
 
     pub fn fail(&self, why: &str) -> ! {
@@ -238,11 +198,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- end of {} ---\n{}\n---",
-                self.log.display(),
-                self.log_tail(25)
-            );
+            eprintln!("--- end of {} ---\n{}\n---", self.log.display(), self.log_tail(25));
         }
         drop(self.lifeline.take());
         let _ended = self.watcher.wait();
@@ -252,11 +208,7 @@ impl Drop for Running {
 /// A temporary folder with a short path (Unix sockets allow 107 bytes). Its owner removes it after its child has
 /// ended, with [`remove_folder_script`].
 pub fn lab_folder(name: &str) -> PathBuf {
-    tempfile::Builder::new()
-        .prefix(&format!("rs-{name}-"))
-        .tempdir_in("/tmp")
-        .unwrap()
-        .keep()
+    tempfile::Builder::new().prefix(&format!("rs-{name}-")).tempdir_in("/tmp").unwrap().keep()
 }
 
 /// Undoes every mount below the folder, then removes it. In this order: a mount that stays would lose its files.
@@ -286,11 +238,7 @@ pub fn end_containerd_script(folder: &Path) -> String {
 
 /// A TCP port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Runs a command to its end; a failure fails the test with all it printed.
@@ -313,9 +261,7 @@ pub fn try_run(program: &str, args: &[&str]) -> Output {
         .env("PATH", path_with_sbin())
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {program}: {error}; tests/lab/setup.sh installs what the lab needs")
-        })
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; tests/lab/setup.sh installs what the lab needs"))
 }
 
 /// `PATH` with the folders of system programs, which not every user has.
@@ -327,26 +273,16 @@ pub fn path_with_sbin() -> String {
 
 /// The daemons need root: cgroups, namespaces, mounts. Said at once and clearly, not by a daemon's hundredth line.
 pub fn require_root(what: &str) {
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "{what} needs root; run the tests as root"
-    );
+    assert!(rustix::process::geteuid().is_root(), "{what} needs root; run the tests as root");
 }
 
 /// A test that waits for something other than a child: the same loop, without one.
-pub fn wait_until<T>(
-    what: &str,
-    deadline: Duration,
-    mut check: impl FnMut() -> Result<T, String>,
-) -> T {
+pub fn wait_until<T>(what: &str, deadline: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + deadline;
     loop {
         match check() {
             Ok(value) => return value,
-            Err(reason) => assert!(
-                Instant::now() < end,
-                "not within {deadline:?}: {what}; last seen: {reason}"
-            ),
+            Err(reason) => assert!(Instant::now() < end, "not within {deadline:?}: {what}; last seen: {reason}"),
         }
         sleep(Duration::from_millis(50));
     }

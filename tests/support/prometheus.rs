@@ -33,9 +33,7 @@ impl Prometheus {
     /// `more` is YAML that is put at the end of the configuration (`rule_files:`, `remote_read:` …).
     pub fn start_with(jobs: &[Job<'_>], more: &str) -> Self {
         let folder = lab_folder("prom");
-        let mut config = String::from(
-            "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nscrape_configs:\n",
-        );
+        let mut config = String::from("global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nscrape_configs:\n");
         for job in jobs {
             let (name, path) = (job.name, job.path);
             let targets = serde_json::to_string(job.targets).unwrap();
@@ -52,29 +50,18 @@ impl Prometheus {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let process = Spawn::new("prometheus", "prometheus")
             .arg(format!("--config.file={}", config_file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
             .after_end(remove_folder_script(&folder))
             .start(&folder);
-        let prometheus = Self {
-            process,
-            address,
-            folder,
-        };
-        prometheus
-            .process
-            .wait_until(
-                "200 from /-/ready",
-                Duration::from_secs(60),
-                || match http::get(address, "/-/ready", &[])? {
-                    response if response.status == 200 => Ok(()),
-                    response => Err(format!("status {}", response.status)),
-                },
-            );
+        let prometheus = Self { process, address, folder };
+        prometheus.process.wait_until("200 from /-/ready", Duration::from_secs(60), || {
+            match http::get(address, "/-/ready", &[])? {
+                response if response.status == 200 => Ok(()),
+                response => Err(format!("status {}", response.status)),
+            }
+        });
         prometheus
     }
 
@@ -85,17 +72,10 @@ impl Prometheus {
         if answer["data"]["resultType"] == "scalar" {
             return vec![(BTreeMap::new(), sample_value(&result[1]))];
         }
-        let series = result
-            .as_array()
-            .unwrap_or_else(|| panic!("{promql}: not a vector: {answer}"));
+        let series = result.as_array().unwrap_or_else(|| panic!("{promql}: not a vector: {answer}"));
         series
             .iter()
-            .map(|one| {
-                (
-                    serde_json::from_value(one["metric"].clone()).unwrap(),
-                    sample_value(&one["value"][1]),
-                )
-            })
+            .map(|one| (serde_json::from_value(one["metric"].clone()).unwrap(), sample_value(&one["value"][1])))
             .collect()
     }
 
@@ -105,27 +85,19 @@ impl Prometheus {
         promql: &str,
         accept: impl Fn(&[(BTreeMap<String, String>, f64)]) -> bool,
     ) -> Vec<(BTreeMap<String, String>, f64)> {
-        wait_until(
-            &format!("an answer to {promql}"),
-            Duration::from_secs(60),
-            || {
-                let answer = self.query(promql);
-                if accept(&answer) {
-                    Ok(answer)
-                } else {
-                    Err(format!(
-                        "{answer:?}; targets: {}",
-                        self.api("/api/v1/targets")["data"]["activeTargets"]
-                    ))
-                }
-            },
-        )
+        wait_until(&format!("an answer to {promql}"), Duration::from_secs(60), || {
+            let answer = self.query(promql);
+            if accept(&answer) {
+                Ok(answer)
+            } else {
+                Err(format!("{answer:?}; targets: {}", self.api("/api/v1/targets")["data"]["activeTargets"]))
+            }
+        })
     }
 
     /// GET of a path of the HTTP API; an answer other than `"status": "success"` fails the test.
     pub fn api(&self, path: &str) -> serde_json::Value {
-        let response =
-            http::get(self.address, path, &[]).unwrap_or_else(|error| self.process.fail(&error));
+        let response = http::get(self.address, path, &[]).unwrap_or_else(|error| self.process.fail(&error));
         let answer = response.json();
         assert_eq!(answer["status"], "success", "{path}: {answer}");
         answer
@@ -133,22 +105,13 @@ impl Prometheus {
 }
 
 fn sample_value(value: &serde_json::Value) -> f64 {
-    let text = value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a sample value: {value}"));
-    text.parse()
-        .unwrap_or_else(|_| panic!("not a number: {text}"))
+    let text = value.as_str().unwrap_or_else(|| panic!("not a sample value: {value}"));
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
 }
 
 pub fn percent_encode(text: &str) -> String {
     text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 
@@ -162,21 +125,8 @@ pub fn promtool_check_metrics(text: &str) -> Result<String, String> {
         .spawn()
         .expect("cannot run promtool; tests/lab/setup.sh installs it");
     // The pipe closes here, before the answer is awaited; promtool reads all of it first.
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    if output.status.success() {
-        Ok(said)
-    } else {
-        Err(said)
-    }
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(said) } else { Err(said) }
 }

@@ -129,7 +129,8 @@ impl Maker {
                 let tally = Tally {
                     oom_kills: 3,
                     restarts: 2,
-                    cpu_usage_usec: 98_765_432,
+                    ended_cpu_usage_usec: 98_765_432,
+                    living: Vec::new(),
                     exits: BTreeMap::from([((137, Arc::from("OOMKilled")), 2)]),
                 };
                 let tallies = Arc::make_mut(&mut self.sample.tallies);
@@ -209,6 +210,7 @@ pub fn machine() -> MachineFacts {
 pub fn workload(path: &str, kind: CgroupKind) -> Workload {
     Workload {
         identity: CgroupIdentity {
+            outer_container: None,
             path: path.into(),
             kind,
             runtime: None,

@@ -13,10 +13,10 @@ pub(super) use table::{Cadence, Source, SourceTable};
 
 use std::sync::Arc;
 
-use super::{Subject, SubjectId};
 use super::catalogue::{CgroupColumn, DEVICE_METRICS, HUGETLB_METRICS};
 use super::row::Row;
 use super::self_stats::SelfStats;
+use super::{Subject, SubjectId};
 use crate::kernel::file::{KernelFile, ReadBuffer};
 use crate::sample::catalogue::CGROUP_METRICS;
 use crate::units::{ErrorClass, MonotonicNanos};
@@ -174,8 +174,11 @@ impl CgroupReader {
     pub fn tick(&mut self, path: &[u8], now: MonotonicNanos, context: &mut ReadContext<'_>) -> Result<(), Gone> {
         let due = |every: u64| (context.tick + self.phase).is_multiple_of(every);
         let first = context.tick == self.born_tick;
-        let (full, slow, rare) =
-            (!context.skip_idle || first || due(FULL_EVERY_TICKS), first || due(SLOW_EVERY_TICKS), first || due(RARE_EVERY_TICKS));
+        let (full, slow, rare) = (
+            !context.skip_idle || first || due(FULL_EVERY_TICKS),
+            first || due(SLOW_EVERY_TICKS),
+            first || due(RARE_EVERY_TICKS),
+        );
         self.read(path, now, context, |cadence, moved| match cadence {
             Cadence::Tick => true,
             Cadence::Active => full || moved,

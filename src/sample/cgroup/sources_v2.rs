@@ -75,10 +75,12 @@ pub(super) fn sources(page_sizes: &[Box<str>]) -> Vec<Source> {
             ("max", hugetlb_max),
             ("events", hugetlb_events),
         ];
-        sources.extend(files.into_iter().map(|(file, apply)| Source {
-            part,
-            ..v2(format!("hugetlb.{size}.{file}"), File::Hugetlb, Rare, apply)
-        }));
+        sources.extend(
+            files.into_iter().map(|(file, apply)| Source {
+                part,
+                ..v2(format!("hugetlb.{size}.{file}"), File::Hugetlb, Rare, apply)
+            }),
+        );
     }
     // Last, so that a cgroup which vanishes while it is read leaves the devices' rows as they were.
     sources.push(v2("io.stat", File::IoStat, Active, io_stat));
@@ -90,7 +92,9 @@ pub(super) fn unified() -> [Source; 5] {
     use Cadence::{Active, Rare};
     [
         v2("cpu.pressure", File::Pressure, Active, |bytes, _, rows| pressure(bytes, &mut rows.row, &CPU_PRESSURE)),
-        v2("memory.pressure", File::Pressure, Active, |bytes, _, rows| pressure(bytes, &mut rows.row, &MEMORY_PRESSURE)),
+        v2("memory.pressure", File::Pressure, Active, |bytes, _, rows| {
+            pressure(bytes, &mut rows.row, &MEMORY_PRESSURE)
+        }),
         v2("io.pressure", File::Pressure, Active, |bytes, _, rows| pressure(bytes, &mut rows.row, &IO_PRESSURE)),
         v2("irq.pressure", File::Pressure, Rare, irq_pressure),
         v2("cgroup.events", File::Cgroup, Rare, cgroup_events),

@@ -16,7 +16,7 @@ use super::sink::Sink;
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
 use crate::sample::row::{Cell, RowRef, RowSet};
-use crate::sample::{NodeSample, Tally};
+use crate::sample::{NodeSample, SubjectId, Tally};
 
 /// Writes all families of a sample, without the end mark.
 pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: Format, sink: &mut Sink) {
@@ -91,6 +91,12 @@ impl View<'_> {
                 }
             }
             Value::TallyExits => self.push_exits(out, name),
+            Value::TallyCpu => {
+                for (block, tally) in &self.tallies {
+                    let units = tally.ended_cpu_usage_usec.saturating_add(self.living_cpu_usec(tally));
+                    push_line(out, name, block, series.labels, Number::Decimal { units, places: 6 });
+                }
+            }
             Value::Machine(function) => {
                 if let (Some(entry), Some(value)) =
                     (self.layout.entries(series.rows).first(), function(&self.sample.machine))
@@ -105,6 +111,11 @@ impl View<'_> {
             }
             _ => self.push_rows(out, name, series),
         }
+    }
+
+    fn living_cpu_usec(&self, tally: &Tally) -> u64 {
+        let row = |id: &SubjectId| self.sample.row(Table::Cgroup, *id)?.value(CgroupColumn::CpuUsageUsec);
+        tally.living.iter().filter_map(row).sum()
     }
 
     fn push_rows(&self, out: &mut Vec<u8>, name: &str, series: &Series) {
@@ -138,7 +149,7 @@ impl View<'_> {
                 let (scope, formula) = (entry.scope, self.formula);
                 function(&Sight { sample: self.sample, subject, row: *row, scope, formula })
             }),
-            Value::Tally(..) | Value::TallyExits | Value::Machine(_) | Value::One => {}
+            Value::Tally(..) | Value::TallyExits | Value::TallyCpu | Value::Machine(_) | Value::One => {}
         }
     }
 

@@ -101,6 +101,8 @@ pub enum Value {
     Tally(fn(&Tally) -> u64, u8),
     /// One series per (exit code, reason) of a tally.
     TallyExits,
+    /// A tally's CPU time, the living instances' included, in seconds.
+    TallyCpu,
     /// 1.
     One,
 }

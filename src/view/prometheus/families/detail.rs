@@ -411,7 +411,7 @@ pub const TALLIES: &[Family] = &[
     counter(
         "ringside_container_lifetime_cpu_usage_seconds_total",
         "CPU time used by all instances of the container.",
-        &[Series::new(Rows::Tallies, Value::Tally(|tally| tally.ended_cpu_usage_usec, 6))],
+        &[Series::new(Rows::Tallies, Value::TallyCpu)],
     ),
     counter(
         "ringside_container_exits_total",
