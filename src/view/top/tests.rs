@@ -144,6 +144,14 @@ fn enter_on_a_pod_shows_its_containers() {
 }
 
 #[test]
+fn a_shows_every_cgroup_and_containers_again() {
+    let mut model = model(What::Containers);
+    assert_eq!(typed(&mut model, "a"), Some(Command::All(true)));
+    assert_eq!(typed(&mut model, "a"), Some(Command::All(false)));
+    assert_eq!(served("--all --sort name").unwrap().lines().count(), 9);
+}
+
+#[test]
 fn tab_goes_around_and_an_answer_to_the_tab_before_is_not_shown() {
     let mut model = model(What::Containers);
     assert_eq!(press(&mut model, &[KeyCode::Tab]), Some(Command::Show(What::Node)));
