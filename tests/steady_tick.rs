@@ -1,5 +1,12 @@
 //! A steady tick allocates nothing: counted by the allocator, on real cgroups of this machine, the ring included.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 #![expect(unsafe_code, reason = "a global allocator can only be written so; it counts and passes on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,3 +1,5 @@
+//! Reading kernel files: short reads, caps, links, and what a removed cgroup's descriptor says.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 
