@@ -245,7 +245,10 @@ fn traffic_between_two_containers_is_counted_once_on_each_side() {
     let expected = number(line.split_whitespace().next().unwrap());
     assert_eq!(received(&scrape, "receiver") + received(&scrape, "neighbour"), expected);
     let series = scrape.find("container_network_receive_bytes_total", &[("interface", "eth0")]);
-    let sharing = series.iter().filter(|s| matches!(s.labels.get("name").map(String::as_str), Some("receiver" | "neighbour"))).count();
+    let sharing = series
+        .iter()
+        .filter(|s| matches!(s.labels.get("name").map(String::as_str), Some("receiver" | "neighbour")))
+        .count();
     assert_eq!(sharing, 1, "one namespace, one series");
     assert!(scrape.find("container_network_receive_bytes_total", &[("name", "hosted")]).is_empty());
     let sent = scrape.value("container_network_transmit_bytes_total", &[("name", "sender"), ("interface", "eth0")]);
