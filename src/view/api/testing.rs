@@ -236,7 +236,9 @@ fn tallies() -> Tallies {
     let mut tallies = Tallies::default();
     let key = TallyKey { namespace: "shop".into(), pod: "web-7d9".into(), container: "web".into() };
     let exits = [((137, "OOMKilled".into()), 2)].into();
-    tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, ended_cpu_usage_usec: 0, living: Vec::new(), exits });
+    tallies
+        .entries
+        .insert(key, Tally { oom_kills: 2, restarts: 2, ended_cpu_usage_usec: 0, living: Vec::new(), exits });
     tallies
 }
 
