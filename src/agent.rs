@@ -25,6 +25,10 @@ const EVENTS_CAP: usize = 16_384;
 /// Descriptors that are not for kept kernel files: connections, sockets of runtimes, the agent's own.
 const RESERVED_FILES: u64 = 512;
 
+/// Processes that may be watched by a descriptor each, and the share of all descriptors that they may take.
+const PID_WATCHES: u64 = 512;
+const PID_WATCHES_SHARE: u64 = 4;
+
 /// Kept kernel files without a word from the user: 5.4 KB of kernel memory each, 22 MB in all.
 const KEPT_FILES_AUTO: u64 = 4_096;
 
@@ -58,6 +62,9 @@ pub enum AgentError {
 /// [`AgentError`] when a part cannot start, or the sampling thread fails.
 pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let layout = CgroupLayout::detect(&config.cgroupfs, &config.procfs)?;
+    for note in &layout.notes {
+        tracing::warn!(cgroupfs = %config.cgroupfs.display(), "{note}");
+    }
     let node_name = config.node_name.as_deref();
     let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
     let (mut writer, store) = store::ring(config.ring_bytes)?;
@@ -70,13 +77,14 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         HttpServer::bind(config.listen, context)?
     };
 
+    let files = FileShares::new(config.kept_files);
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
         procfs: config.procfs.clone(),
         sysfs: config.sysfs.clone(),
         hierarchies: hierarchies(&layout),
-        kept_files: kept_files(config.kept_files),
+        kept_files: files.kept,
         skip_idle: true,
         machine: Arc::clone(&machine),
     })?;
@@ -88,7 +96,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
-    let discoverer = discover::start(discover_options(config), &layout, found, runtime.handle())?;
+    let discoverer = discover::start(discover_options(config, &files), &layout, found, runtime.handle())?;
     tracing::info!(
         address = %config.listen, layout = layout.as_str(), node = %machine.node_name,
         interval_ms = config.interval.as_millis(), ring_bytes = config.ring_bytes,
@@ -137,25 +145,40 @@ const fn labels(set: LabelSet) -> Labels {
     }
 }
 
-fn discover_options(config: &AgentConfig) -> DiscoverOptions {
+fn discover_options(config: &AgentConfig, files: &FileShares) -> DiscoverOptions {
     let socket = |kind| move |path: PathBuf| RuntimeSocket { path, kind };
     let cri = config.cri_paths().into_iter().map(socket(SocketKind::Cri));
     let docker = config.docker_paths().into_iter().chain(config.podman_paths()).map(socket(SocketKind::Docker));
     DiscoverOptions {
         max_cgroups: config.max_cgroups,
+        max_pid_watches: files.pid_watches,
         sockets: cri.chain(docker).collect(),
         ..DiscoverOptions::default()
     }
 }
 
-/// Raises the soft limit on open files to the hard one, and gives the kept files their share of it.
-fn kept_files(wanted: KeptFiles) -> u64 {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
-    let most = if raised { maximum } else { current }.unwrap_or(u64::MAX).saturating_sub(RESERVED_FILES);
-    match wanted {
-        KeptFiles::Auto => KEPT_FILES_AUTO.min(most),
-        KeptFiles::AtMost(files) => most.min(files as u64),
+/// How many descriptors each part of the agent may hold, so that none starves another.
+struct FileShares {
+    kept: u64,
+    pid_watches: usize,
+}
+
+impl FileShares {
+    /// Raises the soft limit on open files to the hard one, and divides it.
+    fn new(wanted: KeptFiles) -> Self {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+        Self::of(if raised { maximum } else { current }.unwrap_or(u64::MAX), wanted)
+    }
+
+    fn of(limit: u64, wanted: KeptFiles) -> Self {
+        let pid_watches = PID_WATCHES.min(limit / PID_WATCHES_SHARE);
+        let most = limit.saturating_sub(RESERVED_FILES).saturating_sub(pid_watches);
+        let kept = match wanted {
+            KeptFiles::Auto => KEPT_FILES_AUTO.min(most),
+            KeptFiles::AtMost(files) => most.min(files as u64),
+        };
+        Self { kept, pid_watches: usize::try_from(pid_watches).unwrap_or(usize::MAX) }
     }
 }
 
@@ -172,5 +195,22 @@ pub fn hierarchies(layout: &CgroupLayout) -> Hierarchies {
         blkio: v1(V1Controller::Blkio),
         pids: v1(V1Controller::Pids),
         hugetlb: v1(V1Controller::Hugetlb),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_on_descriptors_leaves_most_of_them_to_the_server() {
+        let shares = |limit| {
+            let FileShares { kept, pid_watches } = FileShares::of(limit, KeptFiles::Auto);
+            (kept, pid_watches)
+        };
+        assert_eq!(shares(128), (0, 32));
+        assert_eq!(shares(1024), (256, 256));
+        assert_eq!(shares(20_000), (KEPT_FILES_AUTO, 512));
+        assert_eq!(FileShares::of(20_000, KeptFiles::AtMost(7)).kept, 7);
     }
 }

@@ -198,7 +198,8 @@ impl CgroupLayout {
             let marked = directory.join(controller.marker()).exists();
             let exact = name == controller.as_str();
             // The name alone is enough on a real mount (the root of `hugetlb` has no marker where only 1 GiB pages
-            // exist); in a plain directory tree it must at least hold one file of the controller.
+            // exist); in a plain directory tree it or a cgroup in it must hold a file of the controller (the root of
+            // `pids` has none).
             if marked || (named && (is_mount || has_file_of(directory, controller))) {
                 let taken = self.v1.contains_key(&controller);
                 if !taken || exact {
@@ -248,12 +249,14 @@ fn file_system_type(path: &Path) -> Option<u64> {
     u64::try_from(stat.f_type).ok()
 }
 
-/// True when the directory holds a file named `<controller>.…`.
+/// True when the directory, or one right below it, holds a file named `<controller>.…`.
 fn has_file_of(directory: &Path, controller: V1Controller) -> bool {
     let prefix = format!("{}.", controller.as_str());
-    std::fs::read_dir(directory).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
-    })
+    let list = |directory: &Path| std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let holds = |directory: &Path| {
+        list(directory).any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
+    };
+    holds(directory) || list(directory).any(|entry| holds(&entry.path()))
 }
 
 /// The mount table of this process, whose paths it can open, then that of process 1, for a procfs without `self`.
@@ -300,6 +303,13 @@ mod tests {
         assert_eq!(layout.kind(), LayoutKind::V1);
         assert_eq!(layout.v1(V1Controller::Cpuacct), Some(directory.path().join("cpuacct").as_path()));
         assert_eq!(layout.v1(V1Controller::Pids), None);
+    }
+
+    #[test]
+    fn a_controller_whose_root_has_no_files_is_known_by_its_children() {
+        let directory = tree(&["pids/cgroup.procs", "pids/docker/pids.current", "memory/memory.usage_in_bytes"]);
+        let layout = detect(&directory).unwrap();
+        assert_eq!(layout.v1(V1Controller::Pids), Some(directory.path().join("pids").as_path()));
     }
 
     #[test]

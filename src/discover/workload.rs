@@ -197,6 +197,12 @@ pub enum Discovery {
         /// How it ended.
         exit: ExitRecord,
     },
+    /// How many cgroups are left out now, because there are too many, they lie too deep or their names are too long.
+    /// Sent when the number changes.
+    LeftOut {
+        /// Directories, in the hierarchy that has most of them.
+        cgroups: u64,
+    },
     /// The kernel log named a victim of the OOM killer (`/dev/kmsg`).
     OomKilled {
         /// Path of the cgroup whose limit was hit, with the leading `/`.

@@ -13,7 +13,8 @@ use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
 use super::{Subject, SubjectId};
 use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
-use crate::kernel::proc::{Interface as Line, parse_net_dev};
+use crate::kernel::parse::decimal_u32;
+use crate::kernel::proc::{Interface as Line, parse_net_dev, parse_pid_cgroup};
 use crate::units::{ErrorClass, MonotonicNanos};
 
 /// Most interfaces that are shown of one namespace; a node with more shows its first ones.
@@ -66,11 +67,30 @@ pub(super) fn namespace_of(pid: u32, context: &mut NetContext<'_>) -> Option<Nam
     file.inode().ok().map(NamespaceId)
 }
 
+/// This process's ID as the given procfs counts, which may be another PID namespace's: its `self` link.
+pub(super) fn own_pid(context: &NetContext<'_>) -> Option<u32> {
+    let link = rustix::fs::readlinkat(context.proc, c"self", Vec::new()).ok()?;
+    decimal_u32(link.to_bytes())
+}
+
+/// Whether a process runs in the container with this ID, by the paths in its `cgroup` file.
+pub(super) fn runs_in(pid: u32, container_id: &str, context: &mut NetContext<'_>) -> bool {
+    let Ok(file) = open_of_process(pid, b"/cgroup\0", context) else { return false };
+    let Ok(bytes) = file.read_into(context.buffer) else { return false };
+    parse_pid_cgroup(bytes).any(|line| {
+        !line.deleted && line.path.windows(container_id.len().max(1)).any(|part| part == container_id.as_bytes())
+    })
+}
+
 fn open_net_dev(pid: u32, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
-    context.path.clear();
+    open_of_process(pid, b"/net/dev\0", context)
+}
+
+fn open_of_process(pid: u32, name: &[u8], context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
     let mut digits = itoa::Buffer::new();
+    context.path.clear();
     context.path.extend_from_slice(digits.format(pid).as_bytes());
-    context.path.extend_from_slice(b"/net/dev\0");
+    context.path.extend_from_slice(name);
     let path = CStr::from_bytes_with_nul(context.path).map_err(|_| ErrorClass::Other)?;
     context.proc.open_file_below(path, Records::Many)
 }

@@ -46,6 +46,8 @@ struct NodeFile {
     records: Records,
     apply: fn(Option<&[u8]>, &mut NodeRows),
     file: Option<KernelFile>,
+    /// The last error was one that passes (out of descriptors, EIO): it is tried at the next tick.
+    passing: bool,
 }
 
 /// Reads the node's files.
@@ -66,7 +68,7 @@ const LOOK_AGAIN_TICKS: u64 = 30;
 
 impl NodeReader {
     pub fn new(proc: Arc<CgroupDir>) -> Self {
-        let file = |name, records, apply| NodeFile { name, records, apply, file: None };
+        let file = |name, records, apply| NodeFile { name, records, apply, file: None, passing: false };
         Self {
             proc,
             files: [
@@ -89,17 +91,28 @@ impl NodeReader {
     pub fn read(&mut self, tick: u64, now: MonotonicNanos, buffer: &mut ReadBuffer, stats: &mut SelfStats) {
         self.rows.changed = false;
         for file in &mut self.files {
-            if file.file.is_none() && (tick == 1 || tick.is_multiple_of(LOOK_AGAIN_TICKS)) {
-                file.file =
-                    self.proc.open_file_below(file.name, file.records).inspect_err(|class| count(stats, *class)).ok();
+            if file.file.is_none() && (tick == 1 || file.passing || tick.is_multiple_of(LOOK_AGAIN_TICKS)) {
+                file.passing = false;
+                match self.proc.open_file_below(file.name, file.records) {
+                    Ok(open) => file.file = Some(open),
+                    Err(class) => file.failed(class, stats),
+                }
             }
             let Some(open) = &file.file else { continue };
             match open.read_into(buffer) {
-                Ok(bytes) => (file.apply)(Some(bytes), &mut self.rows),
+                Ok(bytes) => {
+                    self.rows.row.take_written();
+                    (file.apply)(Some(bytes), &mut self.rows);
+                    let ends_with_a_line = bytes.last().is_none_or(|last| *last == b'\n');
+                    // Disks have rows of their own, and a machine may have none.
+                    let understood = self.rows.row.take_written() || file.name == c"diskstats";
+                    if !ends_with_a_line || !understood {
+                        stats.count_error(SourceFile::Node, ErrorClass::Malformed);
+                    }
+                }
                 Err(class) => {
-                    count(stats, class);
+                    file.failed(class, stats);
                     (file.apply)(None, &mut self.rows);
-                    file.file = None;
                 }
             }
         }
@@ -110,10 +123,14 @@ impl NodeReader {
     }
 }
 
-/// A file that this kernel does not have is normal (PSI off, no IRQ accounting).
-fn count(stats: &mut SelfStats, class: ErrorClass) {
-    if class != ErrorClass::Gone && class != ErrorClass::Unsupported {
-        stats.count_error(SourceFile::Node, class);
+impl NodeFile {
+    /// A file that this kernel does not have is normal (PSI off, no IRQ accounting) and not counted.
+    fn failed(&mut self, class: ErrorClass, stats: &mut SelfStats) {
+        if class != ErrorClass::Gone && class != ErrorClass::Unsupported {
+            stats.count_error(SourceFile::Node, class);
+        }
+        self.file = None;
+        self.passing = matches!(class, ErrorClass::Exhausted | ErrorClass::Malformed | ErrorClass::Other);
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Row {
     values: Box<[u64]>,
     present: Presence,
     unlimited: Presence,
+    /// Whether a value or a limit was written since [`Row::take_written`].
+    written: bool,
     /// When the subject's files were read.
     pub read_at: MonotonicNanos,
 }
@@ -83,6 +85,7 @@ impl Row {
             values: vec![0; columns].into_boxed_slice(),
             present: Presence::NONE,
             unlimited: Presence::NONE,
+            written: false,
             read_at: MonotonicNanos(0),
         }
     }
@@ -112,6 +115,7 @@ impl Row {
             *cell = value.unwrap_or(0);
             self.present.put(index, value.is_some());
             self.unlimited.put(index, false);
+            self.written |= value.is_some();
         }
     }
 
@@ -121,6 +125,12 @@ impl Row {
         let index = column.index();
         self.put(column, limit.and_then(Limit::at));
         self.unlimited.put(index, limit == Some(Limit::Unlimited));
+        self.written |= limit.is_some();
+    }
+
+    /// Whether anything but absence was written since the last call: a file that gave nothing was not understood.
+    pub fn take_written(&mut self) -> bool {
+        std::mem::take(&mut self.written)
     }
 
     /// Reads a cell.

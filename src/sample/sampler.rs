@@ -140,6 +140,7 @@ impl Sampler {
             Discovery::Removed { path, inode } => self.members.removed(&path, inode, &mut context),
             Discovery::Described { container_id, metadata } => self.members.described(&container_id, &metadata),
             Discovery::Exited { container_id, exit } => self.members.exited(&container_id, &exit),
+            Discovery::LeftOut { cgroups } => context.stats.cgroups_shed = cgroups,
             Discovery::OomKilled { task_memcg, .. } => self.members.oom_killed(&task_memcg),
         }
     }

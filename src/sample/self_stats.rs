@@ -104,7 +104,7 @@ pub struct SelfStats {
     pub kept_files_limit: u64,
     /// Cgroups read now.
     pub cgroups: u64,
-    /// Cgroups not read because the cap was reached.
+    /// Cgroups not read because there are too many, they lie too deep or their names are too long.
     pub cgroups_shed: u64,
     /// Discovery events handled.
     pub discoveries: u64,

@@ -27,9 +27,15 @@ impl Agent {
 
     /// Starts it and does not wait: for tests of refusals and of the time before it is ready.
     pub fn start_unready<S: AsRef<std::ffi::OsStr>>(extra: impl IntoIterator<Item = S>) -> Self {
+        Self::start_through(&[BINARY], extra)
+    }
+
+    /// Starts it by a command that ends in becoming the agent (`prlimit … BINARY`, `setpriv … BINARY`).
+    pub fn start_through<S: AsRef<std::ffi::OsStr>>(command: &[&str], extra: impl IntoIterator<Item = S>) -> Self {
         let folder = lab_folder("agent");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let process = Spawn::new("agent", BINARY)
+        let process = Spawn::new("agent", command[0])
+            .args(&command[1..])
             .args(["agent", "--listen", &address.to_string()])
             .args(extra)
             .after_end(remove_folder_script(&folder))

@@ -18,6 +18,7 @@
 )]
 
 pub mod agent;
+pub mod cgroups;
 pub mod containerd;
 pub mod cri;
 pub mod docker;
@@ -28,3 +29,4 @@ pub mod kernel;
 pub mod network;
 pub mod process;
 pub mod prometheus;
+pub mod tree;

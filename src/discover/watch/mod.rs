@@ -73,6 +73,8 @@ pub struct WatchStatus {
     pub shed_name_too_long: u64,
     /// Cgroups left out because there are too many (gauge).
     pub shed_over_cap: u64,
+    /// The three together, in the hierarchy that has most of them: what is told to the sampler (gauge).
+    pub left_out: u64,
     /// Cgroups thrown out to make room for containers and pods (counter).
     pub evicted: u64,
     /// Full scans that were cut short because there are too many directories (counter).

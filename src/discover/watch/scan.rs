@@ -12,6 +12,7 @@ use super::inotify::{Inotify, Kind};
 use super::registry::{Appeared, MAX_TREES, Sighting};
 use super::tree::{Entry, MAX_DEPTH, MAX_NAME_BYTES, Tree, open_child, read_populated};
 use super::{INOTIFY, Watcher, now, wall_clock};
+use crate::discover::Discovery;
 use crate::discover::identity::{Nesting, is_kubernetes_root};
 use crate::units::{ErrorClass, UnixNanos};
 
@@ -24,6 +25,12 @@ pub(super) struct Tally {
     pub directories: usize,
     /// Something was not seen though it may be there: nothing may be taken for gone.
     pub is_incomplete: bool,
+}
+
+impl Tally {
+    fn left_out(&self) -> u64 {
+        self.too_deep + self.name_too_long + self.over_cap
+    }
 }
 
 impl Watcher {
@@ -55,12 +62,19 @@ impl Watcher {
         self.tally = Tally::default();
         let is_node = self.trees.iter().any(has_kubernetes_root);
         self.registry.nesting = if is_node { Nesting::Refused } else { Nesting::Believed };
+        let mut left_out = 0;
         for tree in 0..self.trees.len() {
             let Some(at) = self.trees.get(tree) else { continue };
+            let before = self.tally.left_out();
             match at.open_directory(b"").and_then(|root| Ok((at.entry(root.as_fd())?, root))) {
                 Ok((entry, root)) => self.explore(tree, &mut Vec::new(), 0, &root, entry),
                 Err(errno) => self.tally.is_incomplete |= ErrorClass::of(errno) != ErrorClass::Gone,
             }
+            // The same cgroup is left out of each hierarchy: it counts once.
+            left_out = left_out.max(self.tally.left_out() - before);
+        }
+        if std::mem::replace(&mut self.status.left_out, left_out) != left_out {
+            self.out.push(Discovery::LeftOut { cgroups: left_out });
         }
         if !self.tally.is_incomplete {
             for tree in 0..self.trees.len() {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::catalogue::{CgroupColumn, DEVICE_METRICS, HUGETLB_METRICS};
 use super::row::Row;
-use super::self_stats::SelfStats;
+use super::self_stats::{SelfStats, SourceFile};
 use super::{Subject, SubjectId};
 use crate::kernel::file::{KernelFile, ReadBuffer};
 use crate::sample::catalogue::CGROUP_METRICS;
@@ -29,6 +29,9 @@ const SLOW_EVERY_TICKS: u64 = 10;
 const RARE_EVERY_TICKS: u64 = 30;
 /// A new cgroup's directories appear one hierarchy after the other; missing files are looked for at each of its first ticks.
 const YOUNG_TICKS: u64 = 5;
+
+/// Most devices that are shown of one cgroup; one with more shows the first ones.
+const DEVICES_CAP: usize = 256;
 
 /// The cgroup is gone (ENODEV from a kept descriptor, ENOENT from its first file).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +65,25 @@ impl CgroupRows {
         Self { before: row.clone(), row, devices: Vec::new(), hugetlb: Vec::new() }
     }
 
-    /// The row of a block device, made when it is new.
+    /// The row of a block device, made when it is new; `None` beyond the cap.
     pub fn device(&mut self, key: (u32, u32)) -> Option<&mut Row> {
-        part(&mut self.devices, key, DEVICE_METRICS.len())
+        let full = self.devices.len() >= DEVICES_CAP && self.devices.iter().all(|part| part.key != key);
+        if full { None } else { part(&mut self.devices, key, DEVICE_METRICS.len()) }
+    }
+
+    /// Puts a file's values into the rows. `false` when the bytes are not such a file's: cut off, or without any number
+    /// that is known. What they did say is kept, the rest is absent.
+    fn take_in(&mut self, source: &Source, bytes: &[u8]) -> bool {
+        self.row.take_written();
+        (source.apply)(Some(bytes), source.part, self);
+        let ends_with_a_line = bytes.last().is_none_or(|last| *last == b'\n');
+        ends_with_a_line
+            && match source.group {
+                // Without devices the kernel prints nothing, or totals only.
+                SourceFile::IoStat => true,
+                SourceFile::Hugetlb => self.hugetlb.iter_mut().fold(false, |any, part| any | part.row.take_written()),
+                _ => self.row.take_written(),
+            }
     }
 
     /// The owner was described anew: the parts' subjects are made again with the next roster, under the same ids.
@@ -271,7 +290,11 @@ impl CgroupReader {
             _ => return Ok(()),
         };
         match result {
-            Ok(bytes) => (source.apply)(Some(bytes), source.part, &mut self.rows),
+            Ok(bytes) => {
+                if !self.rows.take_in(source, bytes) {
+                    context.stats.count_error(source.group, ErrorClass::Malformed);
+                }
+            }
             Err(class) => self.failed(index, source, class, path, context)?,
         }
         Ok(())
@@ -297,16 +320,21 @@ impl CgroupReader {
         } else {
             context.stats.count_error(source.group, class);
         }
-        if class != ErrorClass::Malformed && class != ErrorClass::Exhausted {
-            self.drop_handle(index, context.budget);
+        match class {
+            ErrorClass::Malformed | ErrorClass::Exhausted => {}
+            // Something that passes (EIO): the file is opened anew when it is next due.
+            ErrorClass::Other => self.drop_handle(index, Handle::Closed, context.budget),
+            ErrorClass::Gone | ErrorClass::Unsupported | ErrorClass::Denied => {
+                self.drop_handle(index, Handle::Missing, context.budget);
+            }
         }
         (source.apply)(None, source.part, &mut self.rows);
         Ok(())
     }
 
-    fn drop_handle(&mut self, index: usize, budget: &mut FileBudget) {
+    fn drop_handle(&mut self, index: usize, instead: Handle, budget: &mut FileBudget) {
         if let Some(handle) = self.handles.get_mut(index)
-            && matches!(std::mem::replace(handle, Handle::Missing), Handle::Kept(_))
+            && matches!(std::mem::replace(handle, instead), Handle::Kept(_))
         {
             budget.used = budget.used.saturating_sub(1);
         }

@@ -191,13 +191,11 @@ fn io_serviced(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 
 /// Columns in the order Read, Write, Discard, Sync, Async, Total.
 fn blkio(bytes: Option<&[u8]>, rows: &mut CgroupRows, columns: [D; 6]) {
-    let Some(bytes) = bytes else {
-        for part in &mut rows.devices {
-            columns.iter().for_each(|column| part.row.put(*column, None));
-        }
-        return;
-    };
-    for line in parse_blkio(bytes) {
+    // A device that the file no longer lists (detached, or damaged lines) must not go on showing its last numbers.
+    for part in &mut rows.devices {
+        columns.iter().for_each(|column| part.row.put(*column, None));
+    }
+    for line in parse_blkio(bytes.unwrap_or_default()) {
         let BlkioDevice { device, read, write, discard, sync, r#async, total } = line;
         let Some(row) = rows.device((device.major, device.minor)) else { continue };
         for (column, value) in columns.into_iter().zip([read, write, discard, sync, r#async, total]) {

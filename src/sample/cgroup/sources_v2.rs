@@ -258,11 +258,9 @@ fn cgroup_events(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
 }
 
 fn io_stat(bytes: Option<&[u8]>, _: u32, rows: &mut CgroupRows) {
-    let Some(bytes) = bytes else {
-        rows.devices.iter_mut().for_each(|part| part.row.clear());
-        return;
-    };
-    for line in parse_io_stat(bytes) {
+    // A device that the file no longer lists (detached, or damaged lines) must not go on showing its last numbers.
+    rows.devices.iter_mut().for_each(|part| part.row.clear());
+    for line in parse_io_stat(bytes.unwrap_or_default()) {
         let Some(row) = rows.device((line.device.major, line.device.minor)) else { continue };
         row.put(D::Rbytes, line.rbytes);
         row.put(D::Wbytes, line.wbytes);

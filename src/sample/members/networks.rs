@@ -6,7 +6,7 @@
 use super::super::SubjectId;
 use super::super::cgroup::SourceTable;
 use super::super::clock;
-use super::super::network::{Namespace, NamespaceId, NetContext, Read, namespace_of};
+use super::super::network::{Namespace, NamespaceId, NetContext, Read, namespace_of, own_pid, runs_in};
 use super::{Member, Members};
 use crate::discover::CgroupKind;
 
@@ -39,7 +39,8 @@ impl Members {
     pub fn find_namespaces(&mut self, tick: u64, table: &SourceTable, context: &mut NetContext<'_>) {
         if self.host_namespace.is_none() && (tick == 1 || tick.is_multiple_of(NAMESPACE_EVERY_TICKS)) {
             // Process 1 of the host's /proc; where it hides others, the agent itself.
-            let found = [1, std::process::id()].into_iter().find_map(|pid| Some((pid, namespace_of(pid, context)?)));
+            let candidates = [Some(1), own_pid(context)];
+            let found = candidates.into_iter().flatten().find_map(|pid| Some((pid, namespace_of(pid, context)?)));
             if let Some((pid, id)) = found {
                 self.host_namespace = Some(id);
                 self.add_namespace(id, None, pid, context);
@@ -56,6 +57,10 @@ impl Members {
             }
             let Some(pid) = first_pid(member, table, context) else { continue };
             let Some(id) = namespace_of(pid, context) else { continue };
+            // Had the process ended meanwhile, another one with its number could have answered.
+            if first_pid(member, table, context) != Some(pid) {
+                continue;
+            }
             let owner = self.owner_of_network(slot);
             if let Some(Some(member)) = self.slots.get_mut(slot) {
                 member.namespace = Some(id);
@@ -92,9 +97,12 @@ impl Members {
     }
 }
 
-/// A process of the member's cgroup: the runtime's word, else the first that the cgroup lists.
+/// A process of the member's cgroup: the first that the cgroup lists, else (all its processes are in cgroups below) the
+/// one that the runtime named. That one may be of another PID namespace or used again, so its own word is asked too.
 fn first_pid(member: &Member, table: &SourceTable, context: &mut NetContext<'_>) -> Option<u32> {
-    let told = member.workload().and_then(|workload| workload.metadata.as_ref()?.pid);
-    // The runtime's process ID may be of another PID namespace or used again: the cgroup's own list is asked first.
-    table.first_pid(&member.path, context.path, context.buffer).or(told)
+    let listed = table.first_pid(&member.path, context.path, context.buffer);
+    listed.or_else(|| {
+        let told = member.workload()?.metadata.as_ref()?.pid?;
+        runs_in(told, member.container_id()?, context).then_some(told)
+    })
 }

@@ -199,7 +199,7 @@ impl Tracker {
             });
             let nanos = now.read_at.since(tracked.last.read_at);
             let mut values = Values::NONE;
-            values.put(Peak::WorkingSetBytes, working_set_bytes(&row).map(float));
+            values.put(Peak::WorkingSetBytes, working_set_bytes(&row, kind == CgroupKind::Root).map(float));
             if nanos >= shortest {
                 put_cgroup_rates(&mut values, &now, &tracked.last, float(nanos), sample.machine.cpu_cores);
                 tracked.last = now;
@@ -341,19 +341,19 @@ fn put_cgroup_rates(values: &mut Values, now: &Last, before: &Last, nanos: f64, 
     values.put(Peak::IoWaitingRatio, per_time(5).map(|ratio| ratio.min(1.0)));
 }
 
-/// Memory in use without the file pages that are the first to go. The root cgroup of v2 has no `memory.current`:
-/// anonymous and file pages stand for it.
+/// Memory in use without the file pages that are the first to go.
 #[must_use]
-pub fn working_set_bytes(row: &RowRef<'_>) -> Option<u64> {
+pub fn working_set_bytes(row: &RowRef<'_>, of_root: bool) -> Option<u64> {
     let value = |column: CgroupColumn| row.cell_at(column.index()).value();
-    Some(usage_bytes(row)?.saturating_sub(value(CgroupColumn::MemoryStatInactiveFile)?))
+    Some(usage_bytes(row, of_root)?.saturating_sub(value(CgroupColumn::MemoryStatInactiveFile)?))
 }
 
-/// Memory in use.
+/// Memory in use. The root cgroup of v2 has no `memory.current`: anonymous and file pages stand for it. They are less than
+/// what any other cgroup uses, so that there a file that could not be read leaves nothing to show.
 #[must_use]
-pub fn usage_bytes(row: &RowRef<'_>) -> Option<u64> {
-    row.value(CgroupColumn::MemoryCurrentBytes)
-        .or_else(|| row.value(CgroupColumn::MemoryStatAnon)?.checked_add(row.value(CgroupColumn::MemoryStatFile)?))
+pub fn usage_bytes(row: &RowRef<'_>, of_root: bool) -> Option<u64> {
+    let pages = || row.value(CgroupColumn::MemoryStatAnon)?.checked_add(row.value(CgroupColumn::MemoryStatFile)?);
+    row.value(CgroupColumn::MemoryCurrentBytes).or_else(|| if of_root { pages() } else { None })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]

@@ -84,12 +84,12 @@ pub fn reservation(sight: &Sight<'_>) -> Option<Number> {
 
 /// Memory in use.
 pub fn memory_usage(sight: &Sight<'_>) -> Option<Number> {
-    usage_bytes(&sight.row).map(Number::integer)
+    usage_bytes(&sight.row, sight.scope == Scope::ROOT).map(Number::integer)
 }
 
 /// Memory in use without inactive file pages.
 pub fn working_set(sight: &Sight<'_>) -> Option<Number> {
-    working_set_bytes(&sight.row).map(Number::integer)
+    working_set_bytes(&sight.row, sight.scope == Scope::ROOT).map(Number::integer)
 }
 
 /// v1: kmem usage; v2: the kernel's part of memory.stat, which cAdvisor does not read.
