@@ -42,7 +42,6 @@ run: build
 	@echo
 	@echo 'ringside serves on http://$(LISTEN) until Ctrl-C:'
 	@echo '    http://$(LISTEN)/metrics             everything, for Prometheus'
-	@echo '    http://$(LISTEN)/metrics/cadvisor    what cAdvisor showed, under the same names'
 	@echo '    http://$(LISTEN)/openapi.json        the JSON API'
 	@echo 'In another terminal:'
 	@echo '    $(CARGO_TARGET_DIR)/release/ringside top       live view'
@@ -58,7 +57,10 @@ lint: check-toolchain
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
+# Instruction counts need valgrind and a runner of the library's own version.
 bench: check-toolchain
+	@version=$$(sed -n '/^name = "gungraun"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock); \
+	gungraun-runner --version 2>/dev/null | grep -qF "$$version" || cargo install --locked gungraun-runner --version "$$version"
 	cargo bench --locked
 
 doc: check-toolchain

@@ -42,7 +42,7 @@ trap clean EXIT
 
 for root in "${roots[@]}"; do
   mkdir "$root/$name" "$root/$name/agent"
-  echo '+cpu +memory +io +pids' > "$root/$name/cgroup.subtree_control" 2>/dev/null || true
+  { echo '+cpu +memory +io +pids' > "$root/$name/cgroup.subtree_control"; } 2>/dev/null || true
 done
 
 # A busy one wakes twenty times a second, as a small service does: its counters move at every tick.

@@ -7,7 +7,7 @@
 //! `cargo bench --bench tick` · `RINGSIDE_BENCH_CGROUPS=100,500,1000` · `RINGSIDE_BENCH_COLD_ROUNDS=20`
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run stops with the reason")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run stops with the reason")]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -23,7 +23,8 @@ use crate::units::ErrorClass;
 /// but the lists of pids, `/proc/stat`, `meminfo`, pressure) gets a bigger page until the record fits, so a read that
 /// leaves room in our buffer has everything. A file of *many* records returns what fits 4 KiB although more follows:
 /// `cgroup.procs` of 1,500 processes (9,000 bytes) comes in reads of 4092, 4092, 816 and 0 bytes whatever the buffer,
-/// and `/proc/diskstats`, `vmstat`, `mountinfo` do the same. Only 0 ends those. The read that returns 0 costs 0.4 µs.
+/// and `/proc/diskstats`, `vmstat`, `mountinfo` do the same. Only 0 ends those. The read that returns 0 costs 0.2 µs,
+/// which is a third of a hot `memory.current`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Records {
     /// The file is one record: a short read that ends in a newline is the end.

@@ -1,7 +1,7 @@
 //! WHAT BYTES does the kernel say? One kernel file's bytes → one struct in the kernel's own names and units.
 //!
 //! In: descriptors and bytes. Out: plain structs whose fields are the kernel's keys (`.` → `_`) with the unit in the
-//! name. Reading ([`file`]) and parsing are apart: a parser is a pure function over `&[u8]` that never panics, never
+//! name. Reading ([`mod@file`]) and parsing are apart: a parser is a pure function over `&[u8]` that never panics, never
 //! allocates on the tick, ignores unknown keys and says `None` for what is missing, negative, too big or torn.
 //! Nothing here knows a container, a clock or a metric name. Next: `sample/` puts the structs into rows.
 //!

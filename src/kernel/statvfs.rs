@@ -1,7 +1,7 @@
 //! Sizes of a mounted filesystem.
 //!
 //! In: a path. Out: [`FilesystemStat`]. Source: statvfs(3). May block for as long as the filesystem likes (a dead NFS
-//! server: forever), so it is called from a helper thread and never from the tick. Next: the filesystem rows of `sample/`.
+//! server: forever), so it is called from a thread of its own and never from the tick. Next: the filesystem rows of `sample/`.
 
 use std::path::Path;
 

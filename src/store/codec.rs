@@ -34,7 +34,8 @@ struct RowState {
     values: Box<[u64]>,
     present: Presence,
     unlimited: Presence,
-    read_at_offset_usec: u64,
+    /// Microseconds from the tick's start; negative for a row that was held from an earlier tick.
+    read_at_offset_usec: i64,
 }
 
 impl RowState {
@@ -206,7 +207,7 @@ fn encode_row(
     body: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) {
-    let offset_usec = row.read_at.since(started_at) / 1_000;
+    let offset_usec = row.read_at.0.wrapping_sub(started_at.0).cast_signed() / 1_000;
     // Which groups of eight columns hold a change. The compiler turns the comparison into vector instructions.
     let mut groups = 0u64;
     for (index, (new, old)) in row.values.chunks(8).zip(state.values.chunks(8)).enumerate() {
@@ -218,7 +219,7 @@ fn encode_row(
         return;
     }
     body.clear();
-    put_varint(body, zigzag(offset_usec.wrapping_sub(state.read_at_offset_usec).cast_signed()));
+    put_varint(body, zigzag(offset_usec.wrapping_sub(state.read_at_offset_usec)));
     state.read_at_offset_usec = offset_usec;
     body.push(u8::from(presence_changed));
     if presence_changed {
@@ -253,7 +254,7 @@ fn encode_row(
 fn decode_row(state: &mut RowState, body: &[u8]) -> Option<()> {
     let mut cursor = Cursor(body);
     let offset = unzigzag(cursor.varint()?);
-    state.read_at_offset_usec = state.read_at_offset_usec.wrapping_add_signed(offset);
+    state.read_at_offset_usec = state.read_at_offset_usec.wrapping_add(offset);
     if cursor.byte()? == 1 {
         for word in state.present.0.iter_mut().chain(&mut state.unlimited.0) {
             *word = cursor.u64()?;
@@ -339,7 +340,8 @@ pub(super) fn decode_subject(
                     decode_row(&mut state, body)?;
                 }
                 let offset = state.read_at_offset_usec.checked_mul(1_000)?;
-                visit(DecodedRow { wall, read_at: MonotonicNanos(started_at.checked_add(offset)?), state: &state });
+                let read_at = MonotonicNanos(started_at.checked_add_signed(offset)?);
+                visit(DecodedRow { wall, read_at, state: &state });
             }
         }
     }

@@ -109,6 +109,18 @@ fn a_subject_that_is_gone_keeps_its_history_and_a_later_one_does_not_inherit_it(
 }
 
 #[test]
+fn a_row_that_was_held_from_an_earlier_tick_keeps_the_instant_of_its_reading() {
+    let (mut writer, store) = ring(LEAST_BUDGET_BYTES).unwrap();
+    let who = roster(1, &[(1, Table::Interface)]);
+    let read_at = [1_000_500_000, 1_000_500_000, 3_000_250_000, 3_000_250_000];
+    for (tick, read_at) in (1..).zip(read_at) {
+        writer.append(sample(tick, &who, |_, row| row.read_at = MonotonicNanos(read_at)));
+    }
+    let found: Vec<u64> = all(&store, 1, 0).into_iter().map(|point| point.read_at.0).collect();
+    assert_eq!(found, read_at);
+}
+
+#[test]
 fn the_range_is_inclusive_at_both_ends() {
     let (mut writer, store) = ring(LEAST_BUDGET_BYTES).unwrap();
     let who = roster(1, &[(1, Table::Node)]);

@@ -76,4 +76,22 @@ impl Agent {
         assert_eq!(response.status, 200, "{path}: {}", String::from_utf8_lossy(&response.body));
         Scrape::parse(response.text())
     }
+
+    /// Scrapes until `accept` takes it: a scrape may come before the tick that shows what is waited for.
+    pub fn scrape_until(&self, what: &str, accept: impl Fn(&Scrape) -> bool) -> Scrape {
+        self.process.wait_until(what, Duration::from_secs(30), || {
+            let scrape = self.scrape("/metrics");
+            if accept(&scrape) { Ok(scrape) } else { Err("not yet".to_owned()) }
+        })
+    }
+
+    /// A scrape of a tick that began after this call.
+    pub fn scrape_later_tick(&self) -> Scrape {
+        let tick = || self.get("/api/v1/node", &[]).json()["ticks"]["tick"].as_u64().expect("a tick number");
+        let now = tick();
+        self.process.wait_until("the next tick but one", Duration::from_secs(30), || {
+            if tick() > now + 1 { Ok(()) } else { Err(format!("still tick {now}")) }
+        });
+        self.scrape("/metrics")
+    }
 }

@@ -4,7 +4,7 @@
 //! The images come from the machine's static busybox; no registry is asked.
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const PAUSE: &str = "lab.test/pause:lab";
 
 pub struct Containerd {
     pub process: Running,
+    /// What runs in the place of `process` after [`Containerd::restart`]; ended by its clean-up.
+    restarted: Option<Running>,
     pub bridge: Bridge,
     pub cri: Cri,
     folder: PathBuf,
@@ -126,20 +128,24 @@ impl Containerd {
             .before_end(end_tasks)
             .after_end(end_containerd_script(&folder) + &bridge.remove_script() + &remove_folder_script(&folder))
             .start(&folder);
-        let cri = process.wait_until("a runtime and a network that CRI calls ready", Duration::from_secs(60), || {
-            let cri = Cri::connect(&socket)?;
-            let status: cri::StatusResponse =
-                cri.call("Status", empty::StatusRequest {}).map_err(|status| status.to_string())?;
-            let conditions = status.status.unwrap_or_default().conditions;
-            if conditions.len() >= 2 && conditions.iter().all(|condition| condition.status) {
-                Ok(cri)
-            } else {
-                Err(format!("{conditions:?}"))
-            }
-        });
-        let containerd = Self { process, bridge, cri, folder, pods: Mutex::default() };
+        let cri = wait_ready(&process, &socket);
+        let containerd = Self { process, restarted: None, bridge, cri, folder, pods: Mutex::default() };
         containerd.import_images();
         containerd
+    }
+
+    /// Kills containerd and starts it again with the same folders; its pods live on, as they do on a node.
+    pub fn restart(&mut self) {
+        let old = self.restarted.as_ref().unwrap_or(&self.process);
+        old.signal(rustix::process::Signal::KILL);
+        old.wait(Duration::from_secs(30));
+        let config_file = self.folder.join("config.toml");
+        let process = Spawn::new("containerd-again", "containerd")
+            .args(["--config", config_file.to_str().unwrap()])
+            .env("PATH", path_with_sbin())
+            .start(&self.folder);
+        self.cri = wait_ready(&process, &self.socket());
+        self.restarted = Some(process);
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -328,6 +334,20 @@ impl Containerd {
     }
 }
 
+fn wait_ready(process: &Running, socket: &Path) -> Cri {
+    process.wait_until("a runtime and a network that CRI calls ready", Duration::from_secs(60), || {
+        let cri = Cri::connect(socket)?;
+        let status: cri::StatusResponse =
+            cri.call("Status", empty::StatusRequest {}).map_err(|status| status.to_string())?;
+        let conditions = status.status.unwrap_or_default().conditions;
+        if conditions.len() >= 2 && conditions.iter().all(|condition| condition.status) {
+            Ok(cri)
+        } else {
+            Err(format!("{conditions:?}"))
+        }
+    })
+}
+
 impl Drop for Containerd {
     /// Pods first, over CRI, so that the network plugins give back addresses and links. Faults are not looked at
     /// here: what stays is ended by the watcher.
@@ -350,7 +370,7 @@ fn remove_cgroup(path: &str) {
     }
 }
 
-fn write_config(folder: &std::path::Path, bridge: &Bridge) -> PathBuf {
+fn write_config(folder: &Path, bridge: &Bridge) -> PathBuf {
     let at = |name: &str| folder.join(name).display().to_string();
     let cni = folder.join("cni");
     fs::create_dir_all(&cni).unwrap();

@@ -98,12 +98,12 @@ impl Scrape {
     }
 
     /// The samples of this name whose labels have all these values; there may be other labels.
-    pub fn find<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> Vec<&'a Sample> {
-        self.all(name)
-            .filter(|sample| {
-                labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|have| have == value))
-            })
-            .collect()
+    pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Sample> {
+        let fits = |sample: &&Sample| {
+            sample.name == name
+                && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|have| have == value))
+        };
+        self.samples.iter().filter(fits).collect()
     }
 
     /// The value of the one sample that [`find`](Self::find) gives; none or several fail the test and are shown.

@@ -25,6 +25,7 @@ pub mod docker;
 pub mod exposition;
 pub mod guest;
 pub mod http;
+pub mod kernel;
 pub mod network;
 pub mod process;
 pub mod prometheus;

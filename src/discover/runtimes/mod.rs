@@ -117,7 +117,7 @@ pub(super) struct Source {
     pub sink: EventSink,
     pub book: Arc<Mutex<Book>>,
     pub status: Arc<Mutex<RuntimeStatus>>,
-    /// Counts births of containers, seen by the watcher.
+    /// Counts births and ends of containers, seen by the watcher.
     pub nudge: tokio::sync::watch::Receiver<u64>,
     pub reconcile: Duration,
     /// Containers that ended before this are old news.

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 
 use super::tree::open_file_path;
 
-/// Most events that one call of [`Inotify::read`] returns, so that a storm cannot hold the thread.
-const MAX_BATCH: usize = 4096;
+/// Most events that one call of [`Inotify::read`] returns, so that in a storm the first births do not wait for the last.
+const MAX_BATCH: usize = 256;
 
 /// What a watch is set on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,7 +146,10 @@ impl Inotify {
         let mut buffer = [MaybeUninit::uninit(); 16384];
         let mut reader = Reader::new(&self.fd, &mut buffer);
         let mut overflow = false;
-        for _ in 0..MAX_BATCH {
+        let mut taken = 0;
+        // What was read from the kernel is lost with the reader, so its buffer is always emptied.
+        while taken < MAX_BATCH || !reader.is_buffer_empty() {
+            taken += 1;
             let event = match reader.next() {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,

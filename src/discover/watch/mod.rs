@@ -1,7 +1,7 @@
 //! The watcher: one thread that knows every cgroup, told by inotify and made sure by scans.
 //!
 //! In: the hierarchies of [`CgroupLayout`], inotify, pidfds, `/dev/kmsg`. Out: [`Discovery`] events in order, root first;
-//! a nudge to the runtimes' tasks when a container is born.
+//! a nudge to the runtimes' tasks when a container is born or ends.
 //! A new directory is watched *before* it is read, so that nothing made in it meanwhile is missed; a full scan every
 //! `rescan` (every second while inotify is refused) finds what events did not tell. Only differences are sent.
 //! Limits: depth 16, names of 512 bytes, a total of cgroups, four times that in directories per scan; what is left out
@@ -111,7 +111,7 @@ impl WatchHandle {
     }
 }
 
-/// Starts the watcher's thread. `nudge` is called when a container was born.
+/// Starts the watcher's thread. `nudge` is called when containers were born or ended.
 pub(super) fn start(
     layout: &CgroupLayout,
     options: WatchOptions,
@@ -337,6 +337,10 @@ impl Watcher {
                 if !is_in_v2 {
                     self.pids.wait(&Arc::from(&**path), now());
                 }
+            }
+            // An end is news for a runtime that tells nothing by itself, as a birth is.
+            if let Discovery::Emptied { path, .. } = &event {
+                has_container |= self.registry.get(path).is_some_and(|known| known.is_container);
             }
             self.sink.send(event)?;
         }

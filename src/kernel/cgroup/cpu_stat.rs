@@ -14,7 +14,7 @@ pub struct CpuStat {
     pub user_usec: Option<u64>,
     /// `system_usec`: of it in the kernel; usec, counter.
     pub system_usec: Option<u64>,
-    /// `nice_usec`: user time of niced tasks; usec, counter; Linux 6.11 and later.
+    /// `nice_usec`: user time of niced tasks; usec, counter; not in older kernels.
     pub nice_usec: Option<u64>,
     /// `core_sched.force_idle_usec`: time siblings were forced idle by core scheduling; usec, counter; only with `CONFIG_SCHED_CORE`.
     pub core_sched_force_idle_usec: Option<u64>,
@@ -22,11 +22,11 @@ pub struct CpuStat {
     pub nr_periods: Option<u64>,
     /// `nr_throttled`: periods that hit the quota; counter.
     pub nr_throttled: Option<u64>,
-    /// `throttled_usec`: time throttled, in this cgroup or by an ancestor that it shares a queue with; usec, counter.
+    /// `throttled_usec`: time that this cgroup's own quota held it back; usec, counter.
     pub throttled_usec: Option<u64>,
-    /// `nr_bursts`: periods that used burst; counter; Linux 5.15 and later.
+    /// `nr_bursts`: periods that used burst; counter; not in older kernels.
     pub nr_bursts: Option<u64>,
-    /// `burst_usec`: time above the quota in bursts; usec, counter; Linux 5.15 and later.
+    /// `burst_usec`: time above the quota in bursts; usec, counter; not in older kernels.
     pub burst_usec: Option<u64>,
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::parse::{Key, parse_keyed};
 /// The keys of `cpu.stat.local`; the file exists since Linux 6.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuStatLocal {
-    /// `throttled_usec`: time throttled by its own or an ancestor's quota; usec, counter.
+    /// `throttled_usec`: time that its tasks were held back, by its own quota or an ancestor's; usec, counter.
     pub throttled_usec: Option<u64>,
 }
 

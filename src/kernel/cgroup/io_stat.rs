@@ -1,7 +1,7 @@
 //! `io.stat` of cgroup v2: bytes and operations per block device.
 //!
 //! In: lines like `254:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6 cost.usage=7`. Out: one [`IoStatDevice`] per
-//! line. Source: `Documentation/admin-guide/cgroup-v2.rst`, `block/blk-cgroup.c`. Kernels from 5.13 to 5.19 leave out
+//! line. Source: `Documentation/admin-guide/cgroup-v2.rst`, `block/blk-cgroup.c`. Some 5.x kernels leave out
 //! the newline after a device without numbers (`8:16 8:0 rbytes=…`); the device next to the keys owns them.
 //! Never reads, never allocates. Next: the cgroup reader of `sample/`.
 
@@ -21,9 +21,9 @@ pub struct IoStatDevice {
     pub rios: Option<u64>,
     /// `wios`: write operations; counter.
     pub wios: Option<u64>,
-    /// `dbytes`: bytes discarded; counter; Linux 4.18 and later.
+    /// `dbytes`: bytes discarded; counter; not in older kernels.
     pub dbytes: Option<u64>,
-    /// `dios`: discard operations; counter; Linux 4.18 and later.
+    /// `dios`: discard operations; counter; not in older kernels.
     pub dios: Option<u64>,
     /// `cost.usage`: device time charged by iocost; µs, counter; only where iocost is on, as all below.
     pub cost_usage_usec: Option<u64>,

@@ -20,7 +20,7 @@ pub struct MemoryEvents {
     pub oom_kill: Option<u64>,
     /// `oom_group_kill`: whole-group OOM kills; counter; Linux 5.17 and later.
     pub oom_group_kill: Option<u64>,
-    /// `sock_throttled`: times sockets were throttled; counter; Linux 6.18 and later.
+    /// `sock_throttled`: times sockets were throttled; counter; not in older kernels.
     pub sock_throttled: Option<u64>,
 }
 

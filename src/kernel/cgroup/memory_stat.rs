@@ -18,13 +18,13 @@ pub struct MemoryStat {
     pub kernel_stack_bytes: Option<u64>,
     /// `pagetables`: page tables; bytes, gauge.
     pub pagetables_bytes: Option<u64>,
-    /// `sec_pagetables`: secondary page tables (KVM, IOMMU); bytes, gauge; Linux 6.1 and later.
+    /// `sec_pagetables`: secondary page tables (KVM, IOMMU); bytes, gauge; not in older kernels.
     pub sec_pagetables_bytes: Option<u64>,
     /// `percpu`: per-CPU kernel structures; bytes, gauge.
     pub percpu_bytes: Option<u64>,
     /// `sock`: network transmission buffers; bytes, gauge.
     pub sock_bytes: Option<u64>,
-    /// `vmalloc`: vmap backed memory; bytes, gauge; Linux 5.17 and later.
+    /// `vmalloc`: vmap backed memory; bytes, gauge; not in older kernels.
     pub vmalloc_bytes: Option<u64>,
     /// `shmem`: swap-backed page cache: tmpfs, shm, shared anonymous; bytes, gauge.
     pub shmem_bytes: Option<u64>,
@@ -62,7 +62,7 @@ pub struct MemoryStat {
     pub slab_unreclaimable_bytes: Option<u64>,
     /// `slab`: both kinds of slab; bytes, gauge.
     pub slab_bytes: Option<u64>,
-    /// `hugetlb`: hugetlb pages; bytes, gauge; only where the mount accounts them (`memory_hugetlb_accounting`), Linux 6.13 and later.
+    /// `hugetlb`: hugetlb pages; bytes, gauge; only where the mount accounts them (`memory_hugetlb_accounting`); not in older kernels.
     pub hugetlb_bytes: Option<u64>,
     /// `workingset_refault_anon`: anonymous pages refaulted; counter.
     pub workingset_refault_anon: Option<u64>,
@@ -96,17 +96,17 @@ pub struct MemoryStat {
     pub pgscan: Option<u64>,
     /// `pgsteal`: pages reclaimed; counter.
     pub pgsteal: Option<u64>,
-    /// `pgscan_kswapd`: pages scanned by kswapd; counter; Linux 5.19 and later.
+    /// `pgscan_kswapd`: pages scanned by kswapd; counter; not in older kernels.
     pub pgscan_kswapd: Option<u64>,
-    /// `pgscan_direct`: pages scanned directly; counter; Linux 5.19 and later.
+    /// `pgscan_direct`: pages scanned directly; counter; not in older kernels.
     pub pgscan_direct: Option<u64>,
-    /// `pgscan_khugepaged`: pages scanned by khugepaged; counter; Linux 6.2 and later.
+    /// `pgscan_khugepaged`: pages scanned by khugepaged; counter; not in older kernels.
     pub pgscan_khugepaged: Option<u64>,
-    /// `pgsteal_kswapd`: pages reclaimed by kswapd; counter; Linux 5.19 and later.
+    /// `pgsteal_kswapd`: pages reclaimed by kswapd; counter; not in older kernels.
     pub pgsteal_kswapd: Option<u64>,
-    /// `pgsteal_direct`: pages reclaimed directly; counter; Linux 5.19 and later.
+    /// `pgsteal_direct`: pages reclaimed directly; counter; not in older kernels.
     pub pgsteal_direct: Option<u64>,
-    /// `pgsteal_khugepaged`: pages reclaimed by khugepaged; counter; Linux 6.2 and later.
+    /// `pgsteal_khugepaged`: pages reclaimed by khugepaged; counter; not in older kernels.
     pub pgsteal_khugepaged: Option<u64>,
     /// `pgfault`: page faults; counter.
     pub pgfault: Option<u64>,
@@ -122,9 +122,9 @@ pub struct MemoryStat {
     pub pglazyfree: Option<u64>,
     /// `pglazyfreed`: put-off pages freed; counter.
     pub pglazyfreed: Option<u64>,
-    /// `swpin_zero`: zero-filled pages swapped in; counter; Linux 6.12 and later.
+    /// `swpin_zero`: zero-filled pages swapped in; counter; not in older kernels.
     pub swpin_zero: Option<u64>,
-    /// `swpout_zero`: zero-filled pages swapped out; counter; Linux 6.12 and later.
+    /// `swpout_zero`: zero-filled pages swapped out; counter; not in older kernels.
     pub swpout_zero: Option<u64>,
     /// `zswpin`: pages moved from zswap to memory; counter; only with `CONFIG_ZSWAP`.
     pub zswpin: Option<u64>,

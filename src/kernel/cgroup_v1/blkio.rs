@@ -21,7 +21,7 @@ pub struct BlkioDevice {
     pub sync: Option<u64>,
     /// `Async`: the others; counter.
     pub r#async: Option<u64>,
-    /// `Discard`: bytes or operations; counter; Linux 4.18 and later.
+    /// `Discard`: bytes or operations; counter; not in older kernels.
     pub discard: Option<u64>,
     /// `Total` of the device; counter.
     pub total: Option<u64>,

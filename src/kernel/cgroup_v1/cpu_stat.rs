@@ -14,9 +14,9 @@ pub struct CpuStat {
     pub nr_throttled: Option<u64>,
     /// `throttled_time`: time throttled; nanoseconds (v2 has microseconds), counter.
     pub throttled_time_nsec: Option<u64>,
-    /// `nr_bursts`: periods that used burst; counter; Linux 5.15 and later.
+    /// `nr_bursts`: periods that used burst; counter; not in older kernels.
     pub nr_bursts: Option<u64>,
-    /// `burst_time`: time above the quota in bursts; nanoseconds, counter; Linux 5.15 and later.
+    /// `burst_time`: time above the quota in bursts; nanoseconds, counter; not in older kernels.
     pub burst_time_nsec: Option<u64>,
 }
 

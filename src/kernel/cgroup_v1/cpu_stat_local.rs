@@ -8,7 +8,7 @@ use crate::kernel::parse::{Key, parse_keyed};
 /// The keys of v1 `cpu.stat.local`; Linux 6.6 and later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuStatLocal {
-    /// `throttled_time`: time throttled by its own or an ancestor's quota; nanoseconds, counter.
+    /// `throttled_time`: time that its tasks were held back, by its own quota or an ancestor's; nanoseconds, counter.
     pub throttled_time_nsec: Option<u64>,
 }
 

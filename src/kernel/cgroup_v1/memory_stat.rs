@@ -15,7 +15,7 @@ pub struct MemoryStat {
     pub total_rss_bytes: Option<u64>,
     /// `total_rss_huge`: anonymous transparent huge pages; bytes, gauge.
     pub total_rss_huge_bytes: Option<u64>,
-    /// `total_shmem`: tmpfs, shm and shared anonymous; bytes, gauge; Linux 4.16 and later.
+    /// `total_shmem`: tmpfs, shm and shared anonymous; bytes, gauge; not in older kernels.
     pub total_shmem_bytes: Option<u64>,
     /// `total_mapped_file`: page cache mapped by processes; bytes, gauge.
     pub total_mapped_file_bytes: Option<u64>,
@@ -23,13 +23,13 @@ pub struct MemoryStat {
     pub total_dirty_bytes: Option<u64>,
     /// `total_writeback`: page cache being written; bytes, gauge.
     pub total_writeback_bytes: Option<u64>,
-    /// `total_workingset_refault_anon`: anonymous pages refaulted; counter; Linux 5.9 and later.
+    /// `total_workingset_refault_anon`: anonymous pages refaulted; counter; not in older kernels.
     pub total_workingset_refault_anon: Option<u64>,
-    /// `total_workingset_refault_file`: file pages refaulted; counter; Linux 5.9 and later.
+    /// `total_workingset_refault_file`: file pages refaulted; counter; not in older kernels.
     pub total_workingset_refault_file: Option<u64>,
     /// `total_swap`: swap used; bytes, gauge; only with swap accounting.
     pub total_swap_bytes: Option<u64>,
-    /// `total_swapcached`: swap cached in memory; bytes, gauge; Linux 6.0 and later.
+    /// `total_swapcached`: swap cached in memory; bytes, gauge; not in older kernels.
     pub total_swapcached_bytes: Option<u64>,
     /// `total_pgpgin`: pages charged; counter.
     pub total_pgpgin: Option<u64>,

@@ -211,11 +211,6 @@ impl CgroupReader {
         self.read(path, now, context, |_, _| true)
     }
 
-    /// True when the last read saw the cgroup run, stall or change its memory.
-    pub fn moving(&self) -> bool {
-        self.moving
-    }
-
     /// Closes everything and gives the descriptors back to the budget.
     pub fn close(&mut self, budget: &mut FileBudget) {
         for handle in &mut self.handles {

@@ -104,6 +104,8 @@ pub struct Container {
     pub runtime: Option<String>,
     /// Full container ID.
     pub container_id: Option<String>,
+    /// ID of the container inside which it runs, whose usage includes this one's.
+    pub outer_container: Option<String>,
     /// The name that the runtime keeps; for CRI the container ID.
     pub runtime_name: Option<String>,
     /// Path below the cgroup hierarchy's root.
@@ -202,6 +204,7 @@ impl Container {
             kind: ContainerKind::of(workload.kind()),
             runtime: runtime.map(|runtime| runtime.as_str().to_owned()),
             container_id: identity.container_id.as_deref().map(str::to_owned),
+            outer_container: identity.outer_container.as_deref().map(str::to_owned),
             runtime_name: told.and_then(|metadata| text(&metadata.name)),
             cgroup: identity.path.to_string(),
             image: told.and_then(|metadata| text(&metadata.image)),

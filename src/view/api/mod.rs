@@ -12,6 +12,7 @@
 //! /api/v1/pods                       pod
 //! ```
 
+mod agent;
 mod container;
 mod find;
 mod history;
@@ -32,12 +33,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use agent::{StoreState, Ticks};
 pub use container::{Container, ContainerKind, ContainerList, Exit};
 pub use history::{Function, History, HistoryValue, HistoryWord, MAX_POINTS};
 pub use metrics::{MetricInfo, MetricList};
-pub use node::{
-    CpuModes, Disk, Filesystem, Load, Machine, Node, NodeCpu, NodeMemory, OneCpu, Processes, StoreState, Ticks,
-};
+pub use node::{CpuModes, Disk, Filesystem, Load, Machine, Node, NodeCpu, NodeMemory, OneCpu, Processes};
 pub use parts::{Cpu, Memory, MemoryEvents, Pids, Pressure, Stall, StallLine};
 pub use pod::{Pod, PodContainer, PodList, PodSource};
 pub use problem::Problem;

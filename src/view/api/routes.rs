@@ -22,7 +22,7 @@ use super::openapi;
 use super::pod::{self, PodList};
 use super::problem::{Problem, nearest};
 use super::request::{Query, percent_decode};
-use super::scene::{Now, Scene};
+use super::scene::{Now, Scene, pod_uid};
 use super::time::rfc3339;
 
 const PREFIX: &str = "/api/v1/";
@@ -112,6 +112,19 @@ impl Request<'_> {
             end: rfc3339(range.end),
             points: history::fold(&points, &range)?,
         })
+    }
+
+    /// The cgroup at which a container's network is counted: the container, or another one of its pod.
+    fn network_owner(&self, cgroup: &Subject, newest: &NodeSample) -> SubjectId {
+        let remembered = self.store.remembered();
+        let living = newest.roster.subjects(Table::Interface).iter();
+        let interfaces = living.chain(remembered.iter().rev().map(|known| &known.subject));
+        let interfaces = interfaces.filter(|subject| subject.table == Table::Interface);
+        let uid = cgroup.workload.as_deref().and_then(pod_uid);
+        let of_pod = |subject: &&Arc<Subject>| uid.is_some() && subject.workload.as_deref().and_then(pod_uid) == uid;
+        let own = interfaces.clone().find(|subject| subject.owner == Some(cgroup.id));
+        let found = own.or_else(|| interfaces.clone().find(of_pod));
+        found.and_then(|interface| interface.owner).unwrap_or(cgroup.id)
     }
 
     /// The row of a table that a container or the node has several of: the one named, or the only one.
@@ -219,7 +232,11 @@ fn get_container_history(request: Request<'_>, id: &str) -> Result<Answer, Probl
         return request.history(shown_id, cgroup.id, &wanted, None);
     }
     let newest = request.store.latest().ok_or_else(Problem::no_sample)?;
-    let part = request.part(Some(cgroup.id), &wanted, &newest)?;
+    let owner = match wanted.table {
+        Table::Interface => request.network_owner(&cgroup, &newest),
+        _ => cgroup.id,
+    };
+    let part = request.part(Some(owner), &wanted, &newest)?;
     request.history(shown_id, part.id, &wanted, Some(part.name.to_string()))
 }
 

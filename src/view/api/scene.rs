@@ -110,13 +110,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn tally(&self, workload: &Workload) -> Option<&'a Tally> {
-        let metadata = metadata(workload)?;
-        let key = TallyKey {
-            namespace: metadata.namespace.as_deref().unwrap_or_default().into(),
-            pod: metadata.pod.as_deref().unwrap_or_default().into(),
-            container: metadata.container.as_deref().unwrap_or(&metadata.name).into(),
-        };
-        self.sample().tallies.entries.get(&key)
+        self.sample().tallies.entries.get(&TallyKey::of(metadata(workload)?)?)
     }
 }
 
@@ -134,8 +128,12 @@ pub(super) fn metadata(workload: &Workload) -> Option<&Metadata> {
     workload.metadata.as_deref()
 }
 
-/// The pod a cgroup belongs to: by its path, else by the runtime's word.
+/// The pod of this node that a cgroup belongs to: by its path, else by the runtime's word. What lies inside another
+/// container belongs to none: its usage is that container's already, and whoever runs there chose its name.
 pub(super) fn pod_uid(workload: &Workload) -> Option<&str> {
+    if workload.identity.outer_container.is_some() {
+        return None;
+    }
     let told = || metadata(workload)?.pod_uid.as_deref();
     workload.identity.pod_uid.as_deref().or_else(told)
 }

@@ -105,11 +105,11 @@ pub(crate) fn workload(path: &str, kind: CgroupKind, id: Option<&str>, metadata:
     let in_pod = path.starts_with(POD_PATH);
     Workload {
         identity: CgroupIdentity {
-            outer_container: None,
             path: path.into(),
             kind,
             runtime: id.map(|_| Runtime::Containerd),
             container_id: id.map(Into::into),
+            outer_container: None,
             pod_uid: in_pod.then(|| "pod-uid-1".into()),
             qos: in_pod.then_some(QosClass::Burstable),
         },
@@ -189,7 +189,9 @@ pub(crate) fn sample(tick: u64) -> NodeSample {
         });
     }
     for (owner, name) in [(None, "lo"), (None, "eth0"), (Some(pod), "lo"), (Some(pod), "eth0"), (Some(db), "eth0")] {
-        b.row(Table::Interface, owner, name, None, |row| {
+        // As the sampler does it, an interface carries its owner's workload.
+        let of_pod = || workload(POD_PATH, CgroupKind::Pod, None, Some(pod_metadata(None)));
+        b.row(Table::Interface, owner, name, (owner == Some(pod)).then(of_pod), |row| {
             counters(row, tick, &[(I::RxBytes, 150_000), (I::TxBytes, 30_000), (I::RxPackets, 100)]);
         });
     }
@@ -236,7 +238,7 @@ fn tallies() -> Tallies {
     let mut tallies = Tallies::default();
     let key = TallyKey { namespace: "shop".into(), pod: "web-7d9".into(), container: "web".into() };
     let exits = [((137, "OOMKilled".into()), 2)].into();
-    tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, ended_cpu_usage_usec: 0, living: Vec::new(), exits });
+    tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, exits, ..Tally::default() });
     tallies
 }
 

@@ -209,20 +209,22 @@ impl Inner {
         Ok((newest, cell, likely_bytes))
     }
 
+    /// Refuses a sample that has been the newest one for too long.
     fn fresh(&self, sample: &NodeSample) -> Result<(), ExpositionError> {
         let now = Instant::now();
         let mut seen = lock(&self.seen);
         match *seen {
             Some((tick, since)) if tick == sample.tick => {
-                let intervals = Duration::from_nanos(sample.self_stats.interval_nanos.saturating_mul(10));
-                let age = now.saturating_duration_since(since);
-                if age > STALE_AFTER.max(intervals) {
-                    return Err(ExpositionError::Stale { seconds: age.as_secs() });
+                match stale_for(now.saturating_duration_since(since), sample.self_stats.interval_nanos) {
+                    Some(age) => Err(ExpositionError::Stale { seconds: age.as_secs() }),
+                    None => Ok(()),
                 }
             }
-            _ => *seen = Some((sample.tick, now)),
+            _ => {
+                *seen = Some((sample.tick, now));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn on_tick(&self) {
@@ -266,7 +268,7 @@ impl Inner {
             (tracker.maxima(begun), tracker.active(begun), tracker.untracked())
         };
         let layout = self.layout(sample, ask.labels);
-        let mut sink = Sink::new(ask.compression, likely_bytes).map_err(|error| failed(&error))?;
+        let mut sink = Sink::new(ask.compression, Vec::with_capacity(likely_bytes)).map_err(|error| failed(&error))?;
         encoder::encode(sample, &layout, &maxima, ask.format, &mut sink);
         let view = AgentView {
             sample: Arc::clone(sample),
@@ -291,6 +293,12 @@ impl Inner {
         }
         Ok(LiveBody::share(body, &self.live_bytes))
     }
+}
+
+/// The age, if it is too great to be shown as the present.
+fn stale_for(age: Duration, interval_nanos: u64) -> Option<Duration> {
+    let intervals = Duration::from_nanos(interval_nanos.saturating_mul(10));
+    (age > STALE_AFTER.max(intervals)).then_some(age)
 }
 
 impl Bodies {
@@ -322,5 +330,37 @@ impl AsRef<[u8]> for LiveBody {
 impl Drop for LiveBody {
     fn drop(&mut self) {
         self.live.fetch_sub(self.bytes.capacity(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ring;
+
+    #[test]
+    fn a_sample_is_stale_after_half_a_minute_or_ten_intervals() {
+        let second = 1_000_000_000;
+        assert_eq!(stale_for(Duration::from_secs(29), second), None);
+        assert_eq!(stale_for(Duration::from_secs(31), second), Some(Duration::from_secs(31)));
+        assert_eq!(stale_for(Duration::from_secs(31), 10 * second), None);
+        assert_eq!(stale_for(Duration::from_secs(101), 10 * second), Some(Duration::from_secs(101)));
+    }
+
+    #[test]
+    fn a_sampler_that_hangs_is_not_shown_as_the_present() {
+        let (mut writer, store) = ring(1 << 20).unwrap();
+        let exposition = Exposition::new(store, Labels::Slim);
+        assert_eq!(exposition.ready().unwrap_err(), ExpositionError::NothingYet);
+        let mut sample = NodeSample::new();
+        sample.tick = 1;
+        writer.append(Arc::new(sample.clone()));
+        exposition.ready().unwrap();
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(40)).unwrap();
+        *lock(&exposition.inner.seen) = Some((1, long_ago));
+        assert_eq!(exposition.ready().unwrap_err(), ExpositionError::Stale { seconds: 40 });
+        sample.tick = 2;
+        writer.append(Arc::new(sample));
+        exposition.ready().unwrap();
     }
 }

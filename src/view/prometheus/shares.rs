@@ -8,7 +8,8 @@
 //! What can be known: weights 1 and 10000 are the ends of both formulas, and weight 100 is the kernel's default, which
 //! the line reaches only from 2597..2622 shares, so 100 always means 1024. For the rest the formula is read off the cgroup
 //! that holds all pods: its shares are the node's allocatable CPUs, at most its cores, so a weight above what the line
-//! gives for all cores was made by the curve. Without such a cgroup the curve is assumed: it is what runtimes ship.
+//! gives for all cores was made by the curve. Without such a cgroup, or with the kernel's default on it, the curve is
+//! assumed: it is what runtimes ship.
 //!
 //! Many shares map to one weight. Of those the one that is the roundest number of millicores is shown, because shares
 //! come from requests: 39 by the line is 1024 (one CPU), not the 998 that the line's plain inverse gives.
@@ -30,7 +31,9 @@ impl Formula {
     #[must_use]
     pub fn of_node(kubepods_weight: Option<u64>, cores: u64) -> Self {
         match kubepods_weight {
-            Some(weight) if cores > 0 && weight <= Self::Line.weight(cores.saturating_mul(1024)) => Self::Line,
+            Some(weight) if cores > 0 && weight != 100 && weight <= Self::Line.weight(cores.saturating_mul(1024)) => {
+                Self::Line
+            }
             _ => Self::Curve,
         }
     }
@@ -157,5 +160,6 @@ mod tests {
             assert_eq!(Formula::of_node(Some(Formula::Curve.weight(cores * 1024 - 100)), cores), Formula::Curve);
         }
         assert_eq!(Formula::of_node(None, 4), Formula::Curve);
+        assert_eq!(Formula::of_node(Some(100), 64), Formula::Curve, "nobody has set it");
     }
 }

@@ -23,12 +23,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// An empty body; `likely_bytes` is how long it was the last time.
+    /// An empty body in `room`, whose capacity should be what the last one took.
     ///
     /// # Errors
     /// When the compressor cannot be set up.
-    pub fn new(compression: Compression, likely_bytes: usize) -> io::Result<Self> {
-        let room = Vec::with_capacity(likely_bytes);
+    pub fn new(compression: Compression, mut room: Vec<u8>) -> io::Result<Self> {
+        room.clear();
         let (buffer, target) = match compression {
             Compression::Identity => (room, Target::Memory),
             Compression::Gzip => {

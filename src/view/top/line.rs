@@ -58,6 +58,9 @@ impl SortBy {
     }
 }
 
+/// Ticks for which rates of the network are shown after they were read.
+const MOST_AGE_TICKS: u32 = 5;
+
 /// One line of the table. What is not known is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Line {
@@ -77,6 +80,8 @@ pub(super) struct Line {
     pub(super) written_bytes_per_second: Option<f64>,
     pub(super) rx_bytes_per_second: Option<f64>,
     pub(super) tx_bytes_per_second: Option<f64>,
+    /// How many ticks ago these two were read.
+    pub(super) network_age_ticks: u32,
     /// avg10 of CPU, memory, io, in percent.
     pub(super) pressure_percent: [Option<f64>; 3],
     pub(super) pids: Option<u64>,
@@ -146,6 +151,17 @@ impl Line {
             pressure_percent: stalls.map_or([None; 3], |stalls| stalls.map(|stall| stall.some.avg10_percent)),
             pids: pids.current,
             ..Self::default()
+        }
+    }
+
+    /// Keeps the network's rates of the line before for a few ticks: an idle network is not read at every tick, and
+    /// a column that comes and goes cannot be read by people either.
+    pub(super) fn hold_network(&mut self, before: &Self) {
+        let unknown = self.rx_bytes_per_second.is_none() && self.tx_bytes_per_second.is_none();
+        if unknown && before.network_age_ticks < MOST_AGE_TICKS {
+            self.rx_bytes_per_second = before.rx_bytes_per_second;
+            self.tx_bytes_per_second = before.tx_bytes_per_second;
+            self.network_age_ticks = before.network_age_ticks + 1;
         }
     }
 
@@ -228,6 +244,21 @@ mod tests {
         assert_eq!(order(SortBy::Cpu, true, ""), ["a", "b", "Top", "unknown"]);
         assert_eq!(order(SortBy::Name, false, ""), ["Top", "a", "b", "unknown"]);
         assert_eq!(order(SortBy::Name, true, ""), ["unknown", "b", "a", "Top"]);
+    }
+
+    #[test]
+    fn rates_of_the_network_are_held_for_a_few_ticks_and_no_longer() {
+        let mut shown = Line { rx_bytes_per_second: Some(7.0), ..line("a", None) };
+        let ages: Vec<_> = (0..7)
+            .map(|_| {
+                let mut next = line("a", None);
+                next.hold_network(&shown);
+                shown = next;
+                shown.rx_bytes_per_second
+            })
+            .collect();
+        assert_eq!(ages.iter().flatten().count(), 5);
+        assert_eq!(ages.last(), Some(&None));
     }
 
     #[test]

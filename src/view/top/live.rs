@@ -41,6 +41,7 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
         agent,
         what: args.what,
         namespace: args.namespace.clone(),
+        all: args.all,
         interval: args.interval,
         detail: None,
         updates: send_update,
@@ -121,6 +122,7 @@ struct Asking {
     agent: Agent,
     what: What,
     namespace: Option<String>,
+    all: bool,
     interval: Duration,
     detail: Option<Detail>,
     updates: mpsc::Sender<Update>,
@@ -140,6 +142,7 @@ impl Asking {
                 command = commands.recv() => match command {
                     None | Some(Command::Quit) => return,
                     Some(Command::Show(what)) => (self.what, self.detail) = (what, None),
+                    Some(Command::All(all)) => self.all = all,
                     Some(Command::Detail(detail)) => self.detail = detail,
                 },
             }
@@ -165,7 +168,7 @@ impl Asking {
 
     async fn data(&self) -> Result<Data, TopError> {
         let node: Node = self.agent.get("/api/v1/node").await?;
-        let path = target(self.what, self.namespace.as_deref());
+        let path = target(self.what, self.namespace.as_deref(), self.all);
         let rows = match self.what {
             What::Node => Rows::None,
             What::Pods => Rows::Pods(self.agent.get::<PodList>(&path).await?.pods),

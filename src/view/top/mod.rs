@@ -22,7 +22,7 @@ use clap::{Args, ValueEnum};
 
 pub use line::SortBy;
 
-use crate::view::api::parse_duration;
+use crate::view::api::{parse_duration, percent_encode};
 
 /// Where an agent listens when nothing else is said.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:9750";
@@ -73,6 +73,9 @@ pub struct TopArgs {
     /// Show only this Kubernetes namespace
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<String>,
+    /// Show every cgroup: also pods, services and slices
+    #[arg(short, long)]
+    pub all: bool,
     /// How often to ask the agent
     #[arg(long, default_value = "1s", value_parser = interval, value_name = "DURATION")]
     pub interval: Duration,
@@ -119,7 +122,7 @@ pub enum TopError {
         detail: String,
     },
     /// The answer is not what this version expects; use the agent's version of `ringside`.
-    #[error("the answer of {url} cannot be read; are the agent and this program of the same version?")]
+    #[error("the answer of {url} cannot be read; are the agent and this program of the same version? ({source})")]
     Unreadable {
         /// What was asked for.
         url: String,
@@ -127,13 +130,13 @@ pub enum TopError {
         source: serde_json::Error,
     },
     /// The terminal cannot be used; `--once` needs none.
-    #[error("the terminal cannot be used; --once prints a table instead")]
+    #[error("the terminal cannot be used ({0}); --once prints a table instead")]
     Terminal(#[source] io::Error),
     /// The output cannot be written.
-    #[error("the output cannot be written")]
+    #[error("the output cannot be written: {0}")]
     Output(#[source] io::Error),
     /// The runtime or its thread cannot be made.
-    #[error("this process cannot start its network thread")]
+    #[error("this process cannot start its network thread: {0}")]
     Runtime(#[source] io::Error),
 }
 
@@ -155,15 +158,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)
 }
 
-/// The path that lists what is shown, with the namespace.
-fn target(what: What, namespace: Option<&str>) -> String {
-    let path = match what {
+/// The path that lists what is shown, of the namespace, or of all cgroups.
+fn target(what: What, namespace: Option<&str>, all: bool) -> String {
+    let (path, all) = match what {
         What::Node => return "/api/v1/node".to_owned(),
-        What::Pods => "/api/v1/pods",
-        What::Containers => "/api/v1/containers",
+        What::Pods => ("/api/v1/pods", false),
+        What::Containers => ("/api/v1/containers", all),
     };
-    match namespace {
-        None => path.to_owned(),
-        Some(namespace) => format!("{path}?namespace={}", crate::view::api::percent_encode(namespace)),
-    }
+    let namespace = namespace.map(|namespace| format!("namespace={}", percent_encode(namespace)));
+    let query: Vec<_> = namespace.into_iter().chain(all.then(|| "all=true".to_owned())).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }

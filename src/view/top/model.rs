@@ -85,6 +85,8 @@ pub(super) struct Series {
 pub(super) enum Command {
     /// Ask for this from now on, beginning now.
     Show(What),
+    /// Ask for every cgroup, or for containers only, beginning now.
+    All(bool),
     /// Ask for the histories of this container as well; `None` stops it.
     Detail(Option<Detail>),
     /// End.
@@ -105,6 +107,8 @@ pub(super) struct Model {
     pub(super) sort: SortBy,
     pub(super) reverse: bool,
     pub(super) filter: String,
+    /// True when every cgroup is shown.
+    pub(super) all: bool,
     /// True while the filter is being typed.
     pub(super) editing: bool,
     pub(super) paused: bool,
@@ -135,6 +139,7 @@ impl Model {
             sort: args.sort,
             reverse: false,
             filter: args.filter.clone(),
+            all: args.all,
             editing: false,
             paused: false,
             help: false,
@@ -205,6 +210,7 @@ impl Model {
     fn data(&mut self, data: Data) {
         self.error = None;
         let tick = data.node.ticks.tick;
+        let before = std::mem::take(&mut self.lines);
         match data.rows {
             Rows::Pods(pods) if self.what == What::Pods => self.lines = pods.iter().map(Line::of_pod).collect(),
             Rows::Containers(containers) if self.what == What::Containers => {
@@ -212,7 +218,20 @@ impl Model {
                 self.containers = containers;
             }
             // An answer to what was shown before.
-            _ => {}
+            _ => self.lines.clone_from(&before),
+        }
+        let before: HashMap<&str, &Line> = before.iter().map(|line| (line.id.as_str(), line)).collect();
+        for line in &mut self.lines {
+            match before.get(line.id.as_str()) {
+                Some(before) if tick != self.spark_tick => line.hold_network(before),
+                Some(before) => {
+                    // The same tick again.
+                    line.rx_bytes_per_second = before.rx_bytes_per_second;
+                    line.tx_bytes_per_second = before.tx_bytes_per_second;
+                    line.network_age_ticks = before.network_age_ticks;
+                }
+                None => {}
+            }
         }
         self.node = Some(data.node);
         // Asked more often than the agent ticks, the same tick comes twice.
@@ -259,6 +278,10 @@ impl Model {
             KeyCode::Char('/') => self.editing = true,
             KeyCode::Char('s' | '>') => self.sort = self.sort.step(true),
             KeyCode::Char('<') => self.sort = self.sort.step(false),
+            KeyCode::Char('a') if self.what == What::Containers => {
+                self.all = !self.all;
+                return Some(Command::All(self.all));
+            }
             KeyCode::Char('r') => self.reverse = !self.reverse,
             KeyCode::Down | KeyCode::Char('j') => self.choose(|index| index.saturating_add(1)),
             KeyCode::Up | KeyCode::Char('k') => self.choose(|index| index.saturating_sub(1)),

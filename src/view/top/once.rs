@@ -15,7 +15,7 @@ use super::{Output, TopArgs, TopError, What, runtime, target};
 /// Asks once and prints.
 pub(super) fn run(args: &TopArgs, agent: &Agent, out: &mut dyn Write) -> Result<(), TopError> {
     let runtime = runtime()?;
-    let path = target(args.what, args.namespace.as_deref());
+    let path = target(args.what, args.namespace.as_deref(), args.all);
     let text = if args.output == Some(Output::Json) {
         let json = runtime.block_on(agent.text(&path))?;
         format!("{}\n", format::clean_json(json.trim_end()))

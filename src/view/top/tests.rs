@@ -13,7 +13,7 @@ use super::format;
 use super::model::{Chart, Command, Data, Detail, Model, Rows, Scale, Series, Update};
 use super::{SortBy, TopArgs, TopError, What, run};
 use crate::view::api::testing::{NOW, WALL, WEB_ID, store};
-use crate::view::api::{ContainerList, Node, PodList, answer_at};
+use crate::view::api::{ContainerList, Node, PodList, StoreState, answer_at};
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -35,7 +35,10 @@ fn data(what: What) -> Data {
         What::Pods => Rows::Pods(read::<PodList>("/api/v1/pods").pods),
         What::Containers => Rows::Containers(read::<ContainerList>("/api/v1/containers").containers),
     };
-    Data { node: read::<Node>("/api/v1/node"), rows }
+    let mut node = read::<Node>("/api/v1/node");
+    // How full the ring is depends on its coding.
+    node.store = StoreState { used_bytes: 12 << 20, budget_bytes: 32 << 20, ticks: 10_800, ..StoreState::default() };
+    Data { node, rows }
 }
 
 /// A model that has seen a minute of ticks in which the CPU use went up and down.
@@ -138,6 +141,14 @@ fn enter_on_a_pod_shows_its_containers() {
     assert_eq!(press(&mut model, &[KeyCode::Enter]), Some(Command::Show(What::Containers)));
     model.update(Update::Data(Box::new(data(What::Containers))));
     assert_eq!(names(&model), ["shop/web-7d9/web", "shop/web-7d9/log"]);
+}
+
+#[test]
+fn a_shows_every_cgroup_and_containers_again() {
+    let mut model = model(What::Containers);
+    assert_eq!(typed(&mut model, "a"), Some(Command::All(true)));
+    assert_eq!(typed(&mut model, "a"), Some(Command::All(false)));
+    assert_eq!(served("--all --sort name").unwrap().lines().count(), 9);
 }
 
 #[test]

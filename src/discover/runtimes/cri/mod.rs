@@ -2,7 +2,7 @@
 //!
 //! In: a unix socket with gRPC. Out: descriptions of sandboxes and containers, and ends. Where the runtime streams
 //! events (`GetContainerEvents`, containerd 1.7 and CRI-O when enabled) one event refreshes one container; elsewhere the
-//! lists are read every two seconds, and at once when the watcher saw a birth.
+//! lists are read every two seconds, and at once when the watcher saw a birth or an end.
 //! It calls nothing that changes a container and never `ListContainerStats`. Next: [`super::book`].
 
 mod convert;
@@ -31,7 +31,7 @@ use messages::{
 
 /// Pause between lists where there are no events.
 const POLL: Duration = Duration::from_secs(2);
-/// How long a birth waits for its siblings before the lists are read.
+/// How long a birth or an end waits for its siblings before the lists are read.
 const SETTLE: Duration = Duration::from_millis(100);
 const EXITED: i32 = 2;
 

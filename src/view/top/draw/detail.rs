@@ -122,12 +122,14 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, chart: &Chart, minutes: u64, th
         Scale::Bytes => format::bytes(value),
         Scale::Percent => format!("{}%", format::pressure(value)),
     };
-    let first = newest - minutes as f64 * 60.0;
+    // An agent that was started a minute ago has one minute to show, and that may fill the chart.
+    let oldest = points().fold(newest - 1.0, |oldest, (at, _)| oldest.min(*at));
+    let first = oldest.max(newest - minutes as f64 * 60.0);
     let time = Axis::default().bounds([first, newest]).style(theme.dim());
     // In a low chart the labels of the time would take the line that the curve needs; the tabs' line says it, too.
     let time = match area.height {
         ..7 => time,
-        _ => time.labels([format!("-{minutes}m"), "now".to_owned()]),
+        _ => time.labels([format!("-{}", format::duration(newest - first)), "now".to_owned()]),
     };
     let value = Axis::default().bounds([0.0, top]).labels([label(0.0), label(top)]).style(theme.dim());
     frame.render_widget(Plot::new(datasets.collect()).block(block).x_axis(time).y_axis(value), area);

@@ -29,6 +29,7 @@ const HELP: &str = " ↑ ↓ j k  PgUp PgDn  g G   choose a line
  s  >  <                   sort by the next or previous column
  r                         reverse the order
  /                         filter by name; enter keeps it, esc clears it
+ a                         every cgroup, or containers only
  p, space                  pause
  + -                       in details: longer or shorter history
  q, esc, ctrl-c            leave
@@ -112,6 +113,9 @@ fn tab_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
     }
     if model.editing {
         spans.push(Span::styled("_", theme.strong().add_modifier(Modifier::SLOW_BLINK)));
+    }
+    if model.all && model.what == What::Containers {
+        spans.push(Span::raw("  all cgroups"));
     }
     if model.paused {
         spans.push(Span::styled("  PAUSED", theme.warn()));

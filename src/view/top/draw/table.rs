@@ -219,7 +219,7 @@ fn why_empty(model: &Model) -> &'static str {
         (None, ..) => " waiting for the agent …",
         (_, false, _) => " nothing has this in its name; esc clears the filter",
         (_, true, What::Pods) => " there are no pods on this node",
-        (_, true, _) => " there are no containers on this node",
+        (_, true, _) => " there are no containers on this node; a shows every cgroup",
     }
 }
 

@@ -3,31 +3,25 @@
 //! In: discovery's events, one at a time, from the sampler. Out: rows and subjects, filled into a sample. A cgroup that
 //! has ended is in one more sample, with its last row, and then leaves the roster. Next: `sampler.rs` drives it.
 
+mod networks;
+mod roster;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::catalogue::{CgroupColumn, Table};
-use super::cgroup::{CgroupReader, CgroupRows, Part, ReadContext, SourceTable};
+use super::cgroup::{CgroupReader, ReadContext};
 use super::filesystem::{Filesystems, Mounted};
-use super::network::{Namespace, NamespaceId, NetContext, Read, namespace_of, own_pid, runs_in};
-use super::node::NodeRows;
-use super::row::Row;
+use super::network::{Namespace, NamespaceId};
 use super::tally::{Instance, TallyKeeper, TallyKey};
-use super::{NodeSample, Roster, Subject, SubjectId};
+use super::{Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
 use crate::kernel::file::CgroupDir;
-use crate::kernel::sys_dev_block::{DeviceNumber, read_device_name};
 use crate::units::MonotonicNanos;
 
 /// Most descriptions that are kept for containers whose cgroup has not been seen (yet, or any more).
 const DESCRIPTIONS_CAP: usize = 8192;
-
-/// A namespace none of whose cgroups moved is read after this many ticks all the same.
-const NETWORK_EVERY_TICKS: u64 = 5;
-
-/// A container without a known namespace is asked for one this often.
-const NAMESPACE_EVERY_TICKS: u64 = 10;
 
 /// One living cgroup.
 #[derive(Debug)]
@@ -184,9 +178,13 @@ impl Members {
         }
         self.by_path.insert(path, slot);
         if let Some(id) = container_id {
-            self.by_container.entry(id).or_default().push(slot);
+            let slots = self.by_container.entry(id).or_default();
+            // The container itself comes before what it nests.
+            slots.insert(if workload.identity.outer_container.is_none() { 0 } else { slots.len() }, slot);
         }
-        if let (CgroupKind::Pod, Some(uid)) = (workload.identity.kind, &workload.identity.pod_uid) {
+        if let (CgroupKind::Pod, Some(uid), None) =
+            (workload.identity.kind, &workload.identity.pod_uid, &workload.identity.outer_container)
+        {
             self.by_pod.insert(Arc::clone(uid), slot);
         }
         self.living += 1;
@@ -198,7 +196,9 @@ impl Members {
     fn sandbox_of(&self, workload: &Workload) -> Option<&Arc<Metadata>> {
         let uid = workload.identity.pod_uid.as_deref()?;
         let is_sandbox = |metadata: &&Arc<Metadata>| metadata.sandbox && metadata.pod_uid.as_deref() == Some(uid);
-        (workload.identity.kind == CgroupKind::Pod).then(|| self.descriptions.values().find(is_sandbox)).flatten()
+        // A pod's name inside a container is that container's word, not the runtime's.
+        let own = workload.identity.kind == CgroupKind::Pod && workload.identity.outer_container.is_none();
+        own.then(|| self.descriptions.values().find(is_sandbox)).flatten()
     }
 
     /// The last process of a cgroup has exited: its counters are read once more, all of them.
@@ -313,93 +313,6 @@ impl Members {
         }
     }
 
-    /// Reads the networks whose cgroups moved, and the node's.
-    pub fn read_networks(&mut self, tick: u64, context: &mut NetContext<'_>) {
-        let mut lost = None;
-        for (index, namespace) in self.namespaces.iter_mut().enumerate() {
-            let due = (tick + index as u64).is_multiple_of(NETWORK_EVERY_TICKS) || namespace.owner.is_none();
-            let moved = |member: &Member| member.namespace == Some(namespace.id) && member.reader.moving();
-            if !due && !self.slots.iter().flatten().any(moved) {
-                continue;
-            }
-            match namespace.read(super::clock::monotonic(), context) {
-                Read::Done { changed } => self.changed |= changed,
-                Read::Failed => {}
-                Read::Lost => lost = Some(namespace.id),
-            }
-        }
-        if let Some(id) = lost {
-            self.namespaces.retain(|namespace| namespace.id != id);
-            for member in self.slots.iter_mut().flatten().filter(|member| member.namespace == Some(id)) {
-                // Another process of the same namespace is looked for at this tick.
-                member.namespace = None;
-                member.born_tick = tick;
-            }
-            self.changed = true;
-        }
-    }
-
-    /// Finds the namespace of containers that have none yet, and of the node.
-    pub fn find_namespaces(&mut self, tick: u64, table: &SourceTable, context: &mut NetContext<'_>) {
-        if self.host_namespace.is_none() && (tick == 1 || tick.is_multiple_of(NAMESPACE_EVERY_TICKS)) {
-            // Process 1 of the host's /proc; where it hides others, the agent itself.
-            let candidates = [Some(1), own_pid(context)];
-            let found = candidates.into_iter().flatten().find_map(|pid| Some((pid, namespace_of(pid, context)?)));
-            if let Some((pid, id)) = found {
-                self.host_namespace = Some(id);
-                self.add_namespace(id, None, pid, context);
-            }
-        }
-        for slot in 0..self.slots.len() {
-            let Some(Some(member)) = self.slots.get(slot) else { continue };
-            let kind = member.workload().map(|workload| workload.identity.kind);
-            let age = tick.saturating_sub(member.born_tick);
-            // A new container has no process for a moment; an old one may get another namespace's first process.
-            let due = age < 3 || (tick + slot as u64).is_multiple_of(NAMESPACE_EVERY_TICKS);
-            if member.namespace.is_some() || member.ended || kind != Some(CgroupKind::Container) || !due {
-                continue;
-            }
-            let Some(pid) = first_pid(member, table, context) else { continue };
-            let Some(id) = namespace_of(pid, context) else { continue };
-            // Had the process ended meanwhile, another one with its number could have answered.
-            if first_pid(member, table, context) != Some(pid) {
-                continue;
-            }
-            let owner = self.owner_of_network(slot);
-            if let Some(Some(member)) = self.slots.get_mut(slot) {
-                member.namespace = Some(id);
-            }
-            if !self.namespaces.iter().any(|namespace| namespace.id == id) {
-                self.add_namespace(id, owner, pid, context);
-            }
-        }
-        if tick.is_multiple_of(NAMESPACE_EVERY_TICKS) {
-            let slots = &self.slots;
-            let used = |namespace: &Namespace| {
-                namespace.owner.is_none()
-                    || slots.iter().flatten().any(|member| member.namespace == Some(namespace.id) && !member.ended)
-            };
-            let before = self.namespaces.len();
-            self.namespaces.retain(used);
-            self.changed |= self.namespaces.len() != before;
-        }
-    }
-
-    fn add_namespace(&mut self, id: NamespaceId, owner: Option<SubjectId>, pid: u32, context: &mut NetContext<'_>) {
-        let mut namespace = Namespace::new(id, owner, pid);
-        namespace.read(super::clock::monotonic(), context);
-        self.namespaces.push(namespace);
-        self.changed = true;
-    }
-
-    /// A pod's network is shown under the pod's cgroup, a plain container's under its own.
-    fn owner_of_network(&self, slot: usize) -> Option<SubjectId> {
-        let member = self.slots.get(slot)?.as_ref()?;
-        let uid = member.workload().and_then(|workload| workload.identity.pod_uid.as_ref());
-        let pod = uid.and_then(|uid| self.slots.get(*self.by_pod.get(uid)?)?.as_ref());
-        Some(pod.unwrap_or(member).subject.id)
-    }
-
     /// Takes over the newest list of filesystems, if there is a newer one.
     pub fn follow_filesystems(&mut self, watch: &Filesystems) {
         let newest = watch.mounted.load();
@@ -425,115 +338,6 @@ impl Members {
         self.filesystems = Arc::clone(&newest);
     }
 
-    /// Carries OOM kills into the tallies, names new parts and, if somebody came or went, makes a new roster.
-    pub fn settle(&mut self, node: &mut NodeRows, tick: u64) {
-        for member in self.slots.iter_mut().flatten() {
-            let rows = &member.reader.rows;
-            self.changed |= rows.devices.iter().chain(&rows.hugetlb).any(|part| part.subject.is_none());
-            if let (Some(key), Some(id)) = (&member.tally, member.container_id()) {
-                self.tallies.oom_kills(key, id, member.instance().oom_kills);
-            }
-        }
-        self.changed |= node.changed || tick == 1;
-        if std::mem::take(&mut self.changed) {
-            self.make_roster(node);
-        }
-    }
-
-    fn make_roster(&mut self, node: &mut NodeRows) {
-        let mut roster = Roster::default();
-        roster.generation = self.roster.generation + 1;
-        let mut add = |table, subject: &Arc<Subject>| {
-            if let Some(subjects) = roster.subjects_mut(table) {
-                subjects.push(Arc::clone(subject));
-            }
-        };
-        add(Table::Node, &self.node_subject);
-        for member in self.slots.iter_mut().flatten() {
-            add(Table::Cgroup, &member.subject);
-            let (owner, rows) = (&member.subject, &mut member.reader.rows);
-            for part in &mut rows.devices {
-                let key = part.key;
-                let name = || device_name(key, self.device_links.as_ref(), &mut self.device_names);
-                add(Table::Device, name_part(part, Table::Device, owner, name, &mut self.next_id));
-            }
-            for part in &mut rows.hugetlb {
-                let size = usize::try_from(part.key.0).ok().and_then(|index| self.page_sizes.get(index));
-                let name = || size.map_or_else(|| Arc::from(""), |size| Arc::from(size.as_ref()));
-                add(Table::Hugetlb, name_part(part, Table::Hugetlb, owner, name, &mut self.next_id));
-            }
-        }
-        for namespace in &mut self.namespaces {
-            let owner = namespace.owner.and_then(|id| self.slots.iter().flatten().find(|m| m.subject.id == id));
-            let workload = owner.and_then(|owner| owner.subject.workload.as_ref());
-            for interface in &mut namespace.interfaces {
-                let described_as = |known: &Arc<Subject>| match (&known.workload, workload) {
-                    (Some(then), Some(now)) => Arc::ptr_eq(then, now),
-                    (then, now) => then.is_none() && now.is_none(),
-                };
-                if !interface.subject.as_ref().is_some_and(described_as) {
-                    let id = interface.subject.as_ref().map_or_else(|| next_id(&mut self.next_id), |known| known.id);
-                    let (table, owner, workload) = (Table::Interface, namespace.owner, workload.cloned());
-                    let name = interface.name();
-                    let made = Subject { id, table, owner, name, workload, device: None, filesystem: None };
-                    interface.subject = Some(Arc::new(made));
-                }
-                interface.subject.iter().for_each(|subject| add(Table::Interface, subject));
-            }
-        }
-        for (table, parts) in [(Table::Cpu, &mut node.cpus), (Table::Disk, &mut node.disks)] {
-            for part in parts {
-                let made = part.subject.take().unwrap_or_else(|| {
-                    let name = crate::units::printable(&part.name);
-                    let device = (table == Table::Disk).then_some(part.key);
-                    Arc::new(Subject { device, ..subject(&mut self.next_id, table, name.into()) })
-                });
-                add(table, part.subject.insert(made));
-            }
-        }
-        for filesystem in &self.filesystem_subjects {
-            add(Table::Filesystem, filesystem);
-        }
-        self.roster = Arc::new(roster);
-    }
-
-    /// Writes all rows into the sample, in the roster's order, and lets go of those that have ended.
-    pub fn fill(&mut self, sample: &mut NodeSample, node: &NodeRows) {
-        sample.roster = Arc::clone(&self.roster);
-        sample.tallies = Arc::clone(self.tallies.publish());
-        sample.final_rows.clear();
-        for table in Table::ALL {
-            if let Some(rows) = sample.rows_mut(table) {
-                rows.clear();
-            }
-        }
-        let mut push = |table, row: &Row| {
-            if let Some(rows) = sample.rows_mut(table) {
-                rows.push(row.as_ref());
-            }
-        };
-        push(Table::Node, &node.row);
-        let mut ended = 0;
-        for member in self.slots.iter().flatten() {
-            let CgroupRows { row, devices, hugetlb, .. } = &member.reader.rows;
-            push(Table::Cgroup, row);
-            devices.iter().for_each(|part| push(Table::Device, &part.row));
-            hugetlb.iter().for_each(|part| push(Table::Hugetlb, &part.row));
-            ended += usize::from(member.ended);
-        }
-        for interface in self.namespaces.iter().flat_map(|namespace| &namespace.interfaces) {
-            push(Table::Interface, &interface.row);
-        }
-        node.cpus.iter().for_each(|part| push(Table::Cpu, &part.row));
-        node.disks.iter().for_each(|part| push(Table::Disk, &part.row));
-        self.filesystems.iter().for_each(|mounted| push(Table::Filesystem, &mounted.row));
-        if ended > 0 {
-            let positions = self.slots.iter().flatten().enumerate().filter(|(_, member)| member.ended);
-            sample.final_rows.extend(positions.map(|(position, _)| position));
-            self.let_go();
-        }
-    }
-
     fn let_go(&mut self) {
         for (slot, member) in self.slots.iter_mut().enumerate() {
             if member.as_ref().is_some_and(|member| member.ended) {
@@ -545,16 +349,6 @@ impl Members {
     }
 }
 
-/// A process of the member's cgroup: the first that the cgroup lists, else (all its processes are in cgroups below) the
-/// one that the runtime named. That one may be of another PID namespace or used again, so its own word is asked too.
-fn first_pid(member: &Member, table: &SourceTable, context: &mut NetContext<'_>) -> Option<u32> {
-    let listed = table.first_pid(&member.path, context.path, context.buffer);
-    listed.or_else(|| {
-        let told = member.workload()?.metadata.as_ref()?.pid?;
-        runs_in(told, member.container_id()?, context).then_some(told)
-    })
-}
-
 fn next_id(ids: &mut u64) -> SubjectId {
     *ids += 1;
     SubjectId(*ids)
@@ -562,38 +356,6 @@ fn next_id(ids: &mut u64) -> SubjectId {
 
 fn subject(ids: &mut u64, table: Table, name: Arc<str>) -> Subject {
     Subject { id: next_id(ids), table, owner: None, name, workload: None, device: None, filesystem: None }
-}
-
-/// Gives a part its subject; it keeps its id when only its owner's description changed.
-fn name_part<'a>(
-    part: &'a mut Part,
-    table: Table,
-    owner: &Arc<Subject>,
-    name: impl FnOnce() -> Arc<str>,
-    ids: &mut u64,
-) -> &'a Arc<Subject> {
-    let Part { key, id, subject, .. } = part;
-    subject.get_or_insert_with(|| {
-        let id = *id.get_or_insert_with(|| next_id(ids));
-        Arc::new(Subject {
-            id,
-            table,
-            owner: Some(owner.id),
-            name: name(),
-            workload: owner.workload.clone(),
-            device: (table == Table::Device).then_some(*key),
-            filesystem: None,
-        })
-    })
-}
-
-fn device_name(key: (u32, u32), links: Option<&CgroupDir>, names: &mut BTreeMap<(u32, u32), Arc<str>>) -> Arc<str> {
-    let name = names.entry(key).or_insert_with(|| {
-        let device = DeviceNumber { major: key.0, minor: key.1 };
-        let name = links.and_then(|links| read_device_name(links, device).ok());
-        name.unwrap_or_else(|| device.to_string()).into()
-    });
-    Arc::clone(name)
 }
 
 /// Notes a value under `id`; beyond the cap the oldest goes.
