@@ -205,7 +205,11 @@ fn damage_the_files_of_a_container(tree: &'static str) {
             let what = || format!("{}: {damage}", file.display());
             assert_true_or_absent(&truth, &cells(&sample), |name| name.contains(&victim), &what);
         }
-        let crlf: Vec<u8> = bytes.iter().flat_map(|byte| if *byte == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(byte) }).copied().collect();
+        let crlf: Vec<u8> = bytes
+            .iter()
+            .flat_map(|byte| if *byte == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(byte) })
+            .copied()
+            .collect();
         for (whole, what) in [(crlf, "with CRLF"), (bytes, "whole again")] {
             fs::write(&file, whole).unwrap();
             assert_eq!(cells(&lab.read_all(&victim)), truth, "{} {what}", file.display());

@@ -130,13 +130,7 @@ fn memory_its_limits_and_its_oom_kills_are_the_files() {
         assert_close(tree, scrape, "container_memory_mapped_file", &id, key("file_mapped", "total_mapped_file"));
         for kind in ["pgfault", "pgmajfault"] {
             let labels = [id[0], ("failure_type", kind), ("scope", "container")];
-            assert_close(
-                tree,
-                scrape,
-                "container_memory_failures_total",
-                &labels,
-                key(kind, &format!("total_{kind}")),
-            );
+            assert_close(tree, scrape, "container_memory_failures_total", &labels, key(kind, &format!("total_{kind}")));
         }
         let memory_limit = limit(&tree.file(cgroup, "memory.max", "memory/memory.limit_in_bytes"));
         assert_close(tree, scrape, "container_spec_memory_limit_bytes", &id, memory_limit);

@@ -223,7 +223,10 @@ fn thousands_of_cgroups_that_come_and_go_leave_nothing_behind() {
         if left == [stays.as_str()] { Ok(()) } else { Err(format!("{} are left", left.len())) }
     });
     let errors: Vec<_> = after.find("ringside_agent_read_errors_total", &[]);
-    assert!(errors.iter().all(|sample| sample.labels["class"] != "other"), "a cgroup that goes is no error: {errors:?}");
+    assert!(
+        errors.iter().all(|sample| sample.labels["class"] != "other"),
+        "a cgroup that goes is no error: {errors:?}"
+    );
     let now = descriptors(agent.pid());
     assert!(now <= open + 20, "{now} descriptors, {open} before");
     assert_quiet(&agent, 1);
@@ -275,7 +278,8 @@ fn over_the_cap_containers_come_before_units_and_what_is_left_out_is_counted() {
     });
     assert!(scrape.value("ringside_agent_cgroups", &[]) <= 50.0);
     let shed = scrape.value("ringside_agent_cgroups_shed", &[]);
-    let units = ids(&scrape, "container_memory_usage_bytes", &parent).iter().filter(|id| id.ends_with(".service")).count();
+    let units =
+        ids(&scrape, "container_memory_usage_bytes", &parent).iter().filter(|id| id.ends_with(".service")).count();
     assert!(shed >= (100 - units) as f64, "{shed} were left out, {units} units are shown");
     assert_quiet(&agent, 1);
 }

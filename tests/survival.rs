@@ -183,6 +183,15 @@ fn a_network_namespace_ends_with_its_processes_though_it_is_being_read() {
 
 #[test]
 fn a_process_number_that_is_used_again_brings_no_other_namespaces_counters() {
+    use_a_number_again(&[]);
+}
+
+#[test]
+fn nor_does_it_where_no_descriptor_may_be_kept() {
+    use_a_number_again(&["--kept-files", "0"]);
+}
+
+fn use_a_number_again(flags: &[&str]) {
     // In a PID namespace of its own, the next process number can be chosen. A container's process ends, and one of
     // another namespace, in no container, gets its number; then the cgroup must show no interface of that one.
     let mut cgroups = Cgroups::make("");
@@ -213,8 +222,14 @@ fn a_process_number_that_is_used_again_brings_no_other_namespaces_counters() {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut outside = Command::new("unshare");
     outside.args(["-pfm", "--mount-proc", "--kill-child", "sh", "-c", script]);
-    outside.env("BINARY", BINARY).env("LISTEN", address.to_string()).env("FLAGS", ALONE.join(" "));
-    outside.env("PATH", support::process::path_with_sbin()).env("FIFO", &fifo).env("ROOTS", cgroups.folders(&container_id(0)).join(" "));
+    outside
+        .env("BINARY", BINARY)
+        .env("LISTEN", address.to_string())
+        .env("FLAGS", [&ALONE[..], flags].concat().join(" "));
+    outside
+        .env("PATH", support::process::path_with_sbin())
+        .env("FIFO", &fifo)
+        .env("ROOTS", cgroups.folders(&container_id(0)).join(" "));
     let _pid = cgroups.run_in("", &mut outside);
     let interfaces = || -> Result<Vec<String>, String> {
         let page = support::http::get(address, "/metrics", &[])?;
@@ -284,7 +299,7 @@ fn roots_that_cannot_be_opened_are_named() {
     open.set_mode(0o755);
     fs::set_permissions(tree.path(), open).unwrap();
     let proc = tree.path().join("proc");
-    fs::set_permissions(&proc, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&proc, fs::Permissions::from_mode(0o000)).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", &binary, "agent"])
         .args(["--listen", "127.0.0.1:0", "--cgroupfs", tree.cgroupfs().to_str().unwrap()])

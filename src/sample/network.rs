@@ -6,15 +6,17 @@
 //! Kernel documentation: `Documentation/filesystems/proc.rst` (net/dev). Next: `sampler.rs`.
 
 use std::ffi::CStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::catalogue::{INTERFACE_METRICS, InterfaceColumn as I};
+use super::cgroup::FileBudget;
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
 use super::{Subject, SubjectId};
 use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
 use crate::kernel::parse::decimal_u32;
-use crate::kernel::proc::{Interface as Line, parse_net_dev, parse_pid_cgroup};
+use crate::kernel::proc::{Interface as Line, parse_net_dev, parse_pid_cgroup, parse_pid_stat};
 use crate::units::{ErrorClass, MonotonicNanos};
 
 /// Most interfaces that are shown of one namespace; a node with more shows its first ones.
@@ -48,7 +50,7 @@ pub(super) struct Namespace {
     /// The cgroup that it is shown under: the pod's, or the only container's. `None` for the node's own.
     pub owner: Option<SubjectId>,
     /// A process in it.
-    pub pid: u32,
+    process: Process,
     pub interfaces: Vec<Interface>,
 }
 
@@ -59,12 +61,72 @@ pub(super) struct NetContext<'a> {
     pub buffer: &'a mut ReadBuffer,
     pub path: &'a mut Vec<u8>,
     pub stats: &'a mut SelfStats,
+    pub budget: &'a mut FileBudget,
 }
 
-/// Which namespace a process is in; `None` when it has ended.
-pub(super) fn namespace_of(pid: u32, context: &mut NetContext<'_>) -> Option<NamespaceId> {
-    let file = open_net_dev(pid, context).ok()?;
-    file.inode().ok().map(NamespaceId)
+/// A process, held so that its number cannot come to mean another one: by a descriptor of its folder, which holds
+/// neither the process nor its namespaces, or without a free descriptor by the time of its start.
+///
+/// The namespace's number alone is no guard: the kernel gives the number of one that ended to the next.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: u32,
+    folder: Option<CgroupDir>,
+    started_ticks: Option<u64>,
+}
+
+impl Process {
+    /// `None` when there is no such process.
+    pub fn open(pid: u32, context: &NetContext<'_>) -> Option<Self> {
+        let mut digits = itoa::Buffer::new();
+        let folder = context.proc.open_below(Path::new(digits.format(pid))).ok()?;
+        Some(Self { pid, folder: Some(folder), started_ticks: None })
+    }
+
+    /// Which namespace it is in; `None` when it has ended.
+    pub fn namespace(&self, context: &mut NetContext<'_>) -> Option<NamespaceId> {
+        self.net_dev(context).ok()?.inode().ok().map(NamespaceId)
+    }
+
+    /// Keeps it for as long as its namespace is read, by a descriptor if the budget has one.
+    fn keep(mut self, context: &mut NetContext<'_>) -> Self {
+        if !context.budget.take(true) {
+            self.started_ticks = self.open_file(c"stat", context).ok().and_then(|file| started(&file, context.buffer));
+            self.folder = None;
+        }
+        self
+    }
+
+    /// Closes what is open and gives it back to the budget.
+    fn close(&mut self, budget: &mut FileBudget) {
+        if self.folder.take().is_some() {
+            budget.used = budget.used.saturating_sub(1);
+        }
+        self.started_ticks = None;
+    }
+
+    fn open_file(&self, name: &CStr, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
+        match &self.folder {
+            Some(folder) => folder.open_file_below(name, Records::Many),
+            None => open_of_process(self.pid, name, context),
+        }
+    }
+
+    fn net_dev(&self, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
+        let file = self.open_file(c"net/dev", context)?;
+        if self.folder.is_none() {
+            // Asked after opening: had the number changed hands before, the start would be another one now.
+            let stat = self.open_file(c"stat", context)?;
+            let same = self.started_ticks.is_some() && started(&stat, context.buffer) == self.started_ticks;
+            return if same { Ok(file) } else { Err(ErrorClass::Gone) };
+        }
+        Ok(file)
+    }
+}
+
+/// When a process was started, of its `stat`.
+fn started(stat: &KernelFile, buffer: &mut ReadBuffer) -> Option<u64> {
+    parse_pid_stat(stat.read_into(buffer).ok()?).ok()?.starttime_ticks
 }
 
 /// This process's ID as the given procfs counts, which may be another PID namespace's: its `self` link.
@@ -75,35 +137,38 @@ pub(super) fn own_pid(context: &NetContext<'_>) -> Option<u32> {
 
 /// Whether a process runs in the container with this ID, by the paths in its `cgroup` file.
 pub(super) fn runs_in(pid: u32, container_id: &str, context: &mut NetContext<'_>) -> bool {
-    let Ok(file) = open_of_process(pid, b"/cgroup\0", context) else { return false };
+    let Ok(file) = open_of_process(pid, c"cgroup", context) else { return false };
     let Ok(bytes) = file.read_into(context.buffer) else { return false };
     parse_pid_cgroup(bytes).any(|line| {
         !line.deleted && line.path.windows(container_id.len().max(1)).any(|part| part == container_id.as_bytes())
     })
 }
 
-fn open_net_dev(pid: u32, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
-    open_of_process(pid, b"/net/dev\0", context)
-}
-
-fn open_of_process(pid: u32, name: &[u8], context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
+fn open_of_process(pid: u32, name: &CStr, context: &mut NetContext<'_>) -> Result<KernelFile, ErrorClass> {
     let mut digits = itoa::Buffer::new();
     context.path.clear();
     context.path.extend_from_slice(digits.format(pid).as_bytes());
-    context.path.extend_from_slice(name);
+    context.path.push(b'/');
+    context.path.extend_from_slice(name.to_bytes_with_nul());
     let path = CStr::from_bytes_with_nul(context.path).map_err(|_| ErrorClass::Other)?;
     context.proc.open_file_below(path, Records::Many)
 }
 
 impl Namespace {
-    pub fn new(id: NamespaceId, owner: Option<SubjectId>, pid: u32) -> Self {
-        Self { id, owner, pid, interfaces: Vec::new() }
+    /// The namespace that `process` is in.
+    pub fn new(id: NamespaceId, owner: Option<SubjectId>, process: Process, context: &mut NetContext<'_>) -> Self {
+        Self { id, owner, process: process.keep(context), interfaces: Vec::new() }
+    }
+
+    /// Before it is dropped: gives its descriptor back to the budget.
+    pub fn close(&mut self, budget: &mut FileBudget) {
+        self.process.close(budget);
     }
 
     /// Reads the counters. `false` when the process is gone or in another namespace now: the caller finds another one.
     /// `appeared` or vanished interfaces are told by the second part.
     pub fn read(&mut self, now: MonotonicNanos, context: &mut NetContext<'_>) -> Read {
-        let file = match open_net_dev(self.pid, context) {
+        let file = match self.process.net_dev(context) {
             Ok(file) => file,
             Err(class) => return lost(class, context.stats),
         };

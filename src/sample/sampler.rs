@@ -194,8 +194,13 @@ impl Sampler {
     }
 
     fn read_networks(&mut self) {
-        let mut context =
-            NetContext { proc: &self.proc, buffer: &mut self.buffer, path: &mut self.path, stats: &mut self.stats };
+        let mut context = NetContext {
+            proc: &self.proc,
+            buffer: &mut self.buffer,
+            path: &mut self.path,
+            stats: &mut self.stats,
+            budget: &mut self.budget,
+        };
         self.members.read_networks(self.tick, &mut context);
         self.members.find_namespaces(self.tick, &self.table, &mut context);
     }

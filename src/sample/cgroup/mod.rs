@@ -127,7 +127,7 @@ pub(super) struct FileBudget {
 
 impl FileBudget {
     /// Cgroups that are not containers may use half of the budget, so that slices never crowd containers out.
-    fn take(&mut self, container: bool) -> bool {
+    pub(super) fn take(&mut self, container: bool) -> bool {
         let free = self.used < if container { self.limit } else { self.limit / 2 };
         self.used += u64::from(free);
         free

@@ -6,7 +6,7 @@
 use super::super::SubjectId;
 use super::super::cgroup::SourceTable;
 use super::super::clock;
-use super::super::network::{Namespace, NamespaceId, NetContext, Read, namespace_of, own_pid, runs_in};
+use super::super::network::{Namespace, NamespaceId, NetContext, Process, Read, own_pid, runs_in};
 use super::{Member, Members};
 use crate::discover::CgroupKind;
 
@@ -25,7 +25,7 @@ impl Members {
             }
         }
         if let Some(id) = lost {
-            self.namespaces.retain(|namespace| namespace.id != id);
+            self.keep_namespaces(context, |namespace, _| namespace.id != id);
             for member in self.slots.iter_mut().flatten().filter(|member| member.namespace == Some(id)) {
                 // Another process of the same namespace is looked for at this tick.
                 member.namespace = None;
@@ -40,10 +40,13 @@ impl Members {
         if self.host_namespace.is_none() && (tick == 1 || tick.is_multiple_of(NAMESPACE_EVERY_TICKS)) {
             // Process 1 of the host's /proc; where it hides others, the agent itself.
             let candidates = [Some(1), own_pid(context)];
-            let found = candidates.into_iter().flatten().find_map(|pid| Some((pid, namespace_of(pid, context)?)));
-            if let Some((pid, id)) = found {
+            let found = candidates.into_iter().flatten().find_map(|pid| {
+                let process = Process::open(pid, context)?;
+                Some((process.namespace(context)?, process))
+            });
+            if let Some((id, process)) = found {
                 self.host_namespace = Some(id);
-                self.add_namespace(id, None, pid, context);
+                self.add_namespace(id, None, process, context);
             }
         }
         for slot in 0..self.slots.len() {
@@ -56,8 +59,9 @@ impl Members {
                 continue;
             }
             let Some(pid) = first_pid(member, table, context) else { continue };
-            let Some(id) = namespace_of(pid, context) else { continue };
-            // Had the process ended meanwhile, another one with its number could have answered.
+            let Some(process) = Process::open(pid, context) else { continue };
+            let Some(id) = process.namespace(context) else { continue };
+            // Had the process ended before it was opened, another one with its number would have answered.
             if first_pid(member, table, context) != Some(pid) {
                 continue;
             }
@@ -66,23 +70,38 @@ impl Members {
                 member.namespace = Some(id);
             }
             if !self.namespaces.iter().any(|namespace| namespace.id == id) {
-                self.add_namespace(id, owner, pid, context);
+                self.add_namespace(id, owner, process, context);
             }
         }
         if tick.is_multiple_of(NAMESPACE_EVERY_TICKS) {
-            let slots = &self.slots;
-            let used = |namespace: &Namespace| {
+            self.keep_namespaces(context, |namespace, slots| {
                 namespace.owner.is_none()
                     || slots.iter().flatten().any(|member| member.namespace == Some(namespace.id) && !member.ended)
-            };
-            let before = self.namespaces.len();
-            self.namespaces.retain(used);
-            self.changed |= self.namespaces.len() != before;
+            });
         }
     }
 
-    fn add_namespace(&mut self, id: NamespaceId, owner: Option<SubjectId>, pid: u32, context: &mut NetContext<'_>) {
-        let mut namespace = Namespace::new(id, owner, pid);
+    /// Forgets the namespaces that `keep` does not want, and closes what they hold.
+    fn keep_namespaces(&mut self, context: &mut NetContext<'_>, keep: impl Fn(&Namespace, &[Option<Member>]) -> bool) {
+        let (slots, before) = (&self.slots, self.namespaces.len());
+        self.namespaces.retain_mut(|namespace| {
+            let wanted = keep(namespace, slots);
+            if !wanted {
+                namespace.close(context.budget);
+            }
+            wanted
+        });
+        self.changed |= self.namespaces.len() != before;
+    }
+
+    fn add_namespace(
+        &mut self,
+        id: NamespaceId,
+        owner: Option<SubjectId>,
+        process: Process,
+        context: &mut NetContext<'_>,
+    ) {
+        let mut namespace = Namespace::new(id, owner, process, context);
         namespace.read(clock::monotonic(), context);
         self.namespaces.push(namespace);
         self.changed = true;

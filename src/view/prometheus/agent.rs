@@ -246,7 +246,11 @@ impl AgentView {
         page.whole("ringside_agent_kept_files", "Descriptors kept open for the tick.", stats.kept_files)?;
         page.whole("ringside_agent_kept_files_limit", "Most descriptors that may be kept.", stats.kept_files_limit)?;
         page.whole("ringside_agent_cgroups", "Cgroups read in the newest tick.", stats.cgroups)?;
-        page.whole("ringside_agent_cgroups_shed", "Cgroups left out: too many, too deep or too long a name.", stats.cgroups_shed)?;
+        page.whole(
+            "ringside_agent_cgroups_shed",
+            "Cgroups left out: too many, too deep or too long a name.",
+            stats.cgroups_shed,
+        )?;
         page.counter("ringside_agent_discoveries", "Discovery events handled.", stats.discoveries)?;
         page.counter(
             "ringside_agent_tallies_evicted",
