@@ -2,7 +2,7 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 7] = [
+const ENDPOINTS: [(&str, &str); 10] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
