@@ -164,7 +164,7 @@ fn measure(count: usize, cold_rounds: usize, hierarchies: &Hierarchies) {
             sampler.handle(Discovery::Born { path: name.as_bytes().into(), workload: Arc::new(workload) });
         }
         let (mut writer, _store) = store::ring(64 << 20).expect("the budget is large enough");
-        for _ in 0..35 {
+        for _ in 0..65 {
             writer.append(sampler.tick(0, 0));
         }
         let mut floor = Floor::open(&sampler, &cgroups.names);

@@ -134,8 +134,8 @@ fn a_steady_tick_and_its_place_in_the_ring_allocate_nothing() {
         sampler.handle(Discovery::Born { path: name.as_bytes().into(), workload: Arc::new(workload) });
     }
     let (mut writer, store) = store::ring(8 << 20).unwrap();
-    // Past the thirtieth tick every file, also the rarely read ones, has been read, and every buffer has its size.
-    for _ in 0..65 {
+    // Past the sixtieth tick every file, also the rarely read ones, has been read, and every buffer has its size.
+    for _ in 0..70 {
         writer.append(sampler.tick(0, 0));
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::catalogue::CGROUP_METRICS;
 use super::cgroup::{FileBudget, Gone, Hierarchies, ReadContext, SourceTable};
 use super::clock::{self, Schedule};
 use super::filesystem::FilesystemWatch;
 use super::members::Members;
 use super::network::NetContext;
 use super::node::NodeReader;
+use super::row::Row;
 use super::self_stats::{SelfStats, TICK_BUCKETS_USEC};
 use super::{MachineFacts, NodeSample};
 use crate::discover::Discovery;
@@ -81,6 +83,7 @@ pub struct Sampler {
     skip_idle: bool,
     buffer: ReadBuffer,
     path: Vec<u8>,
+    before: Row,
     budget: FileBudget,
     stats: SelfStats,
     pool: Vec<Arc<NodeSample>>,
@@ -110,6 +113,7 @@ impl Sampler {
             interval_nanos: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),
             buffer: ReadBuffer::default(),
             path: Vec::with_capacity(4096),
+            before: Row::new(CGROUP_METRICS.len()),
             budget: FileBudget { limit: options.kept_files, used: 0 },
             stats: SelfStats::default(),
             pool: (0..POOL).map(|_| Arc::new(NodeSample::new())).collect(),
@@ -129,6 +133,7 @@ impl Sampler {
             table: &self.table,
             buffer: &mut self.buffer,
             path: &mut self.path,
+            before: &mut self.before,
             stats: &mut self.stats,
             budget: &mut self.budget,
             skip_idle: self.skip_idle,
@@ -180,6 +185,7 @@ impl Sampler {
             table: &self.table,
             buffer: &mut self.buffer,
             path: &mut self.path,
+            before: &mut self.before,
             stats: &mut self.stats,
             budget: &mut self.budget,
             skip_idle: self.skip_idle,

@@ -26,7 +26,7 @@ const FULL_EVERY_TICKS: u64 = 5;
 /// Limits that people change at run time are read this often.
 const SLOW_EVERY_TICKS: u64 = 10;
 /// What hardly ever changes is read, and what was missing is looked for again, this often.
-const RARE_EVERY_TICKS: u64 = 30;
+const RARE_EVERY_TICKS: u64 = 60;
 /// A new cgroup's directories appear one hierarchy after the other; missing files are looked for at each of its first ticks.
 const YOUNG_TICKS: u64 = 5;
 
@@ -55,14 +55,11 @@ pub(super) struct CgroupRows {
     pub row: Row,
     pub devices: Vec<Part>,
     pub hugetlb: Vec<Part>,
-    /// The row before this read; put back when the cgroup vanishes half-way, so that a row's values belong together.
-    before: Row,
 }
 
 impl CgroupRows {
     fn new() -> Self {
-        let row = Row::new(CGROUP_METRICS.len());
-        Self { before: row.clone(), row, devices: Vec::new(), hugetlb: Vec::new() }
+        Self { row: Row::new(CGROUP_METRICS.len()), devices: Vec::new(), hugetlb: Vec::new() }
     }
 
     /// The row of a block device, made when it is new; `None` beyond the cap.
@@ -140,6 +137,8 @@ pub(super) struct ReadContext<'a> {
     pub table: &'a SourceTable,
     pub buffer: &'a mut ReadBuffer,
     pub path: &'a mut Vec<u8>,
+    /// The row before a read; put back when the cgroup vanishes half-way, so that a row's values belong together.
+    pub before: &'a mut Row,
     pub stats: &'a mut SelfStats,
     pub budget: &'a mut FileBudget,
     /// Whether a cgroup that stood still is spared the dear files.
@@ -227,7 +226,7 @@ impl CgroupReader {
         context: &mut ReadContext<'_>,
         wanted: impl Fn(Cadence, bool) -> bool,
     ) -> Result<(), Gone> {
-        self.rows.before.copy_from(&self.rows.row);
+        context.before.copy_from(&self.rows.row);
         let table = context.table;
         let mut moved = false;
         for (index, source) in table.sources.iter().enumerate() {
@@ -235,7 +234,7 @@ impl CgroupReader {
                 continue;
             }
             if let Err(gone) = self.read_source(index, source, path, context) {
-                self.rows.row.copy_from(&self.rows.before);
+                self.rows.row.copy_from(context.before);
                 return Err(gone);
             }
             if source.cadence == Cadence::Tick {

@@ -21,7 +21,7 @@ pub(in crate::sample) enum Cadence {
     Active,
     /// At every tenth tick.
     Slow,
-    /// At every thirtieth tick.
+    /// At every sixtieth tick.
     Rare,
 }
 
