@@ -1,8 +1,9 @@
 //! Network counters, once per network namespace: of each pod, and of the node.
 //!
 //! In: `<procfs>/PID/net/dev` of one process of each namespace. Out: one row per interface. The file's inode number is the
-//! namespace's identity: it needs no permission, and comparing it on the open descriptor makes a reused process ID
-//! harmless. A descriptor is never kept: it would hold a dead pod's namespace, and its veth, alive.
+//! namespace's identity: it needs no permission. It is given to another one when the namespace has ended, as the process
+//! ID is, so that the process's folder is held open, which holds no namespace. A descriptor of `net/dev` is never kept: it
+//! would hold a dead pod's namespace, and its veth, alive.
 //! Kernel documentation: `Documentation/filesystems/proc.rst` (net/dev). Next: `sampler.rs`.
 
 use std::ffi::CStr;
