@@ -92,6 +92,13 @@ after=$(cpu_ticks) ended=$(nanoseconds)
 scrape_ms=$(awk -v t=$((after - before)) -v hz="$ticks_per_second" -v n=$scrapes -v idle="$percent" -v ns=$((ended - began)) \
   'BEGIN { printf "%.1f", (t / hz - idle / 100 * ns / 1e9) / n * 1000 }')
 
+# How late ticks begin: one reading a second.
+for _ in $(seq "$seconds"); do
+  curl -s "http://127.0.0.1:$port/api/v1/node" | grep -o '"delay_seconds":[0-9.e-]*' | cut -d: -f2
+  sleep 1
+done | sort -g > "$work/delays"
+delays=$(awk '{ v[NR] = $1 } END { printf "median %.2f ms, p99 %.2f ms, worst %.2f ms of %d", v[int((NR + 1) / 2)] * 1e3, v[int(NR * 0.99 + 0.5)] * 1e3, v[NR] * 1e3, NR }' "$work/delays")
+
 rss=$(awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$agent/status")
 charged=$(cat "/sys/fs/cgroup/$name/agent/memory.current" 2>/dev/null || cat "/sys/fs/cgroup/memory/$name/agent/memory.usage_in_bytes")
 missed=$(curl -s "http://127.0.0.1:$port/metrics" | awk '/^ringside_agent_missed_ticks_total/ { print $2 }')
@@ -102,6 +109,7 @@ first sample                 $first_ms ms after start
 CPU                          $percent % of a core, over $seconds s
 resident memory              $rss MiB
 memory charged to its cgroup $(awk -v b="$charged" 'BEGIN { printf "%.1f", b / 1048576 }') MiB
+ticks begin late by          $delays
 missed ticks                 ${missed:-?}
 a scrape                     $scrape_ms ms CPU for $series series, $bytes bytes
 binary                       $(awk -v b="$(stat -c %s "$binary")" 'BEGIN { printf "%.1f", b / 1048576 }') MiB

@@ -100,7 +100,8 @@ impl Sampler {
         let proc =
             CgroupDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
         let page_sizes = page_sizes(&options.sysfs);
-        let table = SourceTable::new(&options.hierarchies, &page_sizes).map_err(root)?;
+        let table =
+            SourceTable::new(&options.hierarchies, &page_sizes, options.machine.swap_bytes > 0).map_err(root)?;
         let proc = Arc::new(proc);
         Ok(Self {
             table,

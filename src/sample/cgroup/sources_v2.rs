@@ -34,8 +34,10 @@ macro_rules! limit {
 }
 
 /// Every file that is read of a v2 cgroup.
-pub(super) fn sources(page_sizes: &[Box<str>]) -> Vec<Source> {
+pub(super) fn sources(page_sizes: &[Box<str>], swap: bool) -> Vec<Source> {
     use Cadence::{Active, Rare, Slow, Tick};
+    // Without swap on the node the file says 0 for good, and a descriptor and a read a tick are spared.
+    let swap_current = if swap { Active } else { Rare };
     let mut sources = vec![
         v2("cpu.stat", File::CpuStat, Tick, cpu_stat),
         v2("memory.current", File::MemoryCurrent, Tick, value!(C::MemoryCurrentBytes)),
@@ -47,7 +49,7 @@ pub(super) fn sources(page_sizes: &[Box<str>]) -> Vec<Source> {
         v2("memory.max", File::MemoryLimits, Slow, limit!(C::MemoryMaxBytes)),
         v2("memory.high", File::MemoryLimits, Rare, limit!(C::MemoryHighBytes)),
         v2("memory.peak", File::MemoryCurrent, Slow, value!(C::MemoryPeakBytes)),
-        v2("memory.swap.current", File::MemoryCurrent, Slow, value!(C::MemorySwapCurrentBytes)),
+        v2("memory.swap.current", File::MemoryCurrent, swap_current, value!(C::MemorySwapCurrentBytes)),
         v2("memory.events.local", File::MemoryEvents, Rare, memory_events_local),
         v2("cgroup.procs", File::Cgroup, Slow, processes),
         v2("cpu.weight", File::CpuLimits, Rare, value!(C::CpuWeight)),

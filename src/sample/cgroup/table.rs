@@ -91,8 +91,9 @@ pub(in crate::sample) struct SourceTable {
 }
 
 impl SourceTable {
-    /// Opens the roots and lists the sources. `page_sizes` are the huge page sizes in cgroup spelling (`2MB`).
-    pub fn new(hierarchies: &Hierarchies, page_sizes: &[Box<str>]) -> Result<Self, (PathBuf, ErrorClass)> {
+    /// Opens the roots and lists the sources. `page_sizes` are the huge page sizes in cgroup spelling (`2MB`); `swap` is
+    /// whether the node has any.
+    pub fn new(hierarchies: &Hierarchies, page_sizes: &[Box<str>], swap: bool) -> Result<Self, (PathBuf, ErrorClass)> {
         let Hierarchies { v2, unified_only: _, cpu, cpuacct, memory, blkio, pids, hugetlb } = hierarchies.clone();
         let paths = [v2, cpu, cpuacct, memory, blkio, pids, hugetlb];
         let mut roots = [const { None }; HIERARCHIES];
@@ -100,7 +101,7 @@ impl SourceTable {
             *root = path.as_ref().map(|path| open_root(path)).transpose()?;
         }
         let mut sources = if hierarchies.v2.is_some() && !hierarchies.unified_only {
-            sources_v2::sources(page_sizes)
+            sources_v2::sources(page_sizes, swap)
         } else {
             sources_v1::sources(page_sizes, hierarchies.v2.is_some())
         };
