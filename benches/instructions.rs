@@ -3,6 +3,8 @@
 //! Needs valgrind and `gungraun-runner` of the version in `Cargo.lock`; `make bench` installs the runner.
 
 #![allow(missing_docs, reason = "the macros make public items without documentation")]
+#![allow(clippy::exit, reason = "the library's main ends so")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run stops with the reason")]
 
 use std::hint::black_box;
 use std::sync::Arc;
