@@ -2,11 +2,11 @@
 # Measures the whole agent, as the kernel accounts it: CPU, resident memory, memory charged to its cgroup, time to the
 # first sample, and what one scrape costs. Makes its own cgroups beside the existing ones and removes them. Needs root.
 #
-#   benches/agent.sh [CGROUPS] [SECONDS] [BUSY_SHARE_PERCENT]
+#   benches/agent.sh [CGROUPS] [SECONDS] [BUSY_SHARE_PERCENT] [WARM_UP_SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cgroups=${1:-100} seconds=${2:-60} busy=${3:-100}
+cgroups=${1:-100} seconds=${2:-60} busy=${3:-100} warm_up=${4:-15}
 binary=${RINGSIDE_BINARY:-${CARGO_TARGET_DIR:-target}/release/ringside}
 [ -x "$binary" ] || { echo "no $binary: run 'cargo build --release' first" >&2; exit 1; }
 ticks_per_second=$(getconf CLK_TCK)
@@ -74,7 +74,7 @@ until curl -sf "http://127.0.0.1:$port/readyz" >/dev/null; do
 done
 first_ms=$((($(nanoseconds) - began) / 1000000))
 
-sleep 15
+sleep "$warm_up"
 before=$(cpu_ticks) began=$(nanoseconds)
 sleep "$seconds"
 after=$(cpu_ticks) ended=$(nanoseconds)
@@ -104,7 +104,7 @@ charged=$(cat "/sys/fs/cgroup/$name/agent/memory.current" 2>/dev/null || cat "/s
 missed=$(curl -s "http://127.0.0.1:$port/metrics" | awk '/^ringside_agent_missed_ticks_total/ { print $2 }')
 
 cat <<END
-cgroups                      $cgroups, $busy % of them awake in every second
+cgroups                      $cgroups, $busy % of them awake in every second, after $warm_up s
 first sample                 $first_ms ms after start
 CPU                          $percent % of a core, over $seconds s
 resident memory              $rss MiB
