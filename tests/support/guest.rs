@@ -191,6 +191,17 @@ impl Guest {
     /// `overrides` is merged into its OCI configuration (`{"linux": {"resources": {"memory": {"limit": …}}}}`).
     /// Its root file system is busybox; `/scratch` is the guest's disk; its own network has only `lo`.
     pub fn run_container(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) {
+        self.write_bundle(name, cgroup, command, overrides);
+        self.sh(&format!("{} || {{ cat '/lab/log/{name}.log'; exit 1; }}", crun_run(name, "-d")));
+    }
+
+    /// The same in the foreground: gives its exit status when it has ended and crun has removed its cgroup.
+    pub fn run_container_to_its_end(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) -> i32 {
+        self.write_bundle(name, cgroup, command, overrides);
+        self.exec(&crun_run(name, "")).status
+    }
+
+    fn write_bundle(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) {
         let mut config = json!({
             "ociVersion": "1.0.0",
             "process": {
@@ -216,9 +227,7 @@ impl Guest {
         merge(&mut config, overrides);
         self.sh(&format!(
             "mkdir -p '/lab/bundles/{name}'\n\
-             cat >'/lab/bundles/{name}/config.json' <<'END_OF_CONFIG'\n{config:#}\nEND_OF_CONFIG\n\
-             crun --cgroup-manager=cgroupfs run --no-pivot -d --bundle '/lab/bundles/{name}' '{name}' >'/lab/log/{name}.log' 2>&1 \
-             || {{ cat '/lab/log/{name}.log'; exit 1; }}"
+             cat >'/lab/bundles/{name}/config.json' <<'END_OF_CONFIG'\n{config:#}\nEND_OF_CONFIG"
         ));
     }
 
@@ -236,13 +245,17 @@ impl Guest {
     pub fn start_agent(&self, extra: &[&str]) {
         let quoted: Vec<String> = extra.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''"))).collect();
         self.sh(&format!(
-            "/lab/ringside agent --listen {AGENT_LISTEN} {} >/lab/log/agent.log 2>&1 &\necho $! >/run/agent.pid",
+            "/lab/ringside agent --insecure-listen {AGENT_LISTEN} {} >/lab/log/agent.log 2>&1 &\necho $! >/run/agent.pid",
             quoted.join(" ")
         ));
         wait_until("200 from /readyz in the guest", Duration::from_secs(120), || {
             match http::get(self.agent_address, "/readyz", &[]) {
                 Ok(response) if response.status == 200 => Ok(()),
-                other => Err(format!("{other:?}; its log: {}", self.sh("tail -n 20 /lab/log/agent.log"))),
+                other => {
+                    // A process that has ended cannot become ready; its log says why.
+                    self.sh("kill -0 $(cat /run/agent.pid) || { cat /lab/log/agent.log; exit 1; }");
+                    Err(format!("{other:?}; its log: {}", self.sh("tail -n 20 /lab/log/agent.log")))
+                }
             }
         });
     }
@@ -257,11 +270,26 @@ impl Guest {
         })
     }
 
+    /// Scrapes until `accept` takes it: a scrape may come before the tick that shows what is waited for.
+    pub fn agent_scrape_until(&self, what: &str, accept: impl Fn(&Scrape) -> bool) -> Scrape {
+        self.process.wait_until(what, Duration::from_secs(120), || {
+            let scrape = self.agent_scrape("/metrics");
+            if accept(&scrape) { Ok(scrape) } else { Err("not yet".to_owned()) }
+        })
+    }
+
     pub fn agent_scrape(&self, path: &str) -> Scrape {
         let response = self.agent_get(path);
         assert_eq!(response.status, 200, "{path}: {}", String::from_utf8_lossy(&response.body));
         Scrape::parse(response.text())
     }
+}
+
+fn crun_run(name: &str, how: &str) -> String {
+    format!(
+        "crun --cgroup-manager=cgroupfs run --no-pivot {how} --bundle '/lab/bundles/{name}' '{name}' \
+         >'/lab/log/{name}.log' 2>&1"
+    )
 }
 
 /// Objects are merged key by key; anything else is replaced.
