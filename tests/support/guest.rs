@@ -191,17 +191,6 @@ impl Guest {
     /// `overrides` is merged into its OCI configuration (`{"linux": {"resources": {"memory": {"limit": …}}}}`).
     /// Its root file system is busybox; `/scratch` is the guest's disk; its own network has only `lo`.
     pub fn run_container(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) {
-        self.write_bundle(name, cgroup, command, overrides);
-        self.sh(&format!("{} || {{ cat '/lab/log/{name}.log'; exit 1; }}", crun_run(name, "-d")));
-    }
-
-    /// The same in the foreground: gives its exit status when it has ended and crun has removed its cgroup.
-    pub fn run_container_to_its_end(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) -> i32 {
-        self.write_bundle(name, cgroup, command, overrides);
-        self.exec(&crun_run(name, "")).status
-    }
-
-    fn write_bundle(&self, name: &str, cgroup: &str, command: &[&str], overrides: Value) {
         let mut config = json!({
             "ociVersion": "1.0.0",
             "process": {
@@ -227,7 +216,9 @@ impl Guest {
         merge(&mut config, overrides);
         self.sh(&format!(
             "mkdir -p '/lab/bundles/{name}'\n\
-             cat >'/lab/bundles/{name}/config.json' <<'END_OF_CONFIG'\n{config:#}\nEND_OF_CONFIG"
+             cat >'/lab/bundles/{name}/config.json' <<'END_OF_CONFIG'\n{config:#}\nEND_OF_CONFIG\n\
+             crun --cgroup-manager=cgroupfs run --no-pivot -d --bundle '/lab/bundles/{name}' '{name}' >'/lab/log/{name}.log' 2>&1 \
+             || {{ cat '/lab/log/{name}.log'; exit 1; }}"
         ));
     }
 
@@ -283,13 +274,6 @@ impl Guest {
         assert_eq!(response.status, 200, "{path}: {}", String::from_utf8_lossy(&response.body));
         Scrape::parse(response.text())
     }
-}
-
-fn crun_run(name: &str, how: &str) -> String {
-    format!(
-        "crun --cgroup-manager=cgroupfs run --no-pivot {how} --bundle '/lab/bundles/{name}' '{name}' \
-         >'/lab/log/{name}.log' 2>&1"
-    )
 }
 
 /// Objects are merged key by key; anything else is replaced.

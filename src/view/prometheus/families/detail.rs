@@ -176,7 +176,7 @@ pub const FAMILIES: &[Family] = &[
         &[containers(C::MemoryStatPagetables)],
     ),
     gauge(
-        "ringside_container_memory_sec_pagetables_bytes",
+        "ringside_container_memory_secondary_pagetables_bytes",
         "Secondary page tables (memory.stat sec_pagetables).",
         &[containers(C::MemoryStatSecPagetables)],
     ),
