@@ -236,13 +236,17 @@ impl Guest {
     pub fn start_agent(&self, extra: &[&str]) {
         let quoted: Vec<String> = extra.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''"))).collect();
         self.sh(&format!(
-            "/lab/ringside agent --listen {AGENT_LISTEN} {} >/lab/log/agent.log 2>&1 &\necho $! >/run/agent.pid",
+            "/lab/ringside agent --insecure-listen {AGENT_LISTEN} {} >/lab/log/agent.log 2>&1 &\necho $! >/run/agent.pid",
             quoted.join(" ")
         ));
         wait_until("200 from /readyz in the guest", Duration::from_secs(120), || {
             match http::get(self.agent_address, "/readyz", &[]) {
                 Ok(response) if response.status == 200 => Ok(()),
-                other => Err(format!("{other:?}; its log: {}", self.sh("tail -n 20 /lab/log/agent.log"))),
+                other => {
+                    // A process that has ended cannot become ready; its log says why.
+                    self.sh("kill -0 $(cat /run/agent.pid) || { cat /lab/log/agent.log; exit 1; }");
+                    Err(format!("{other:?}; its log: {}", self.sh("tail -n 20 /lab/log/agent.log")))
+                }
             }
         });
     }
@@ -254,6 +258,14 @@ impl Guest {
     pub fn agent_get(&self, path: &str) -> Response {
         http::get(self.agent_address, path, &[]).unwrap_or_else(|error| {
             self.process.fail(&format!("{error}; its log: {}", self.sh("tail -n 40 /lab/log/agent.log")))
+        })
+    }
+
+    /// Scrapes until `accept` takes it: a scrape may come before the tick that shows what is waited for.
+    pub fn agent_scrape_until(&self, what: &str, accept: impl Fn(&Scrape) -> bool) -> Scrape {
+        self.process.wait_until(what, Duration::from_secs(120), || {
+            let scrape = self.agent_scrape("/metrics");
+            if accept(&scrape) { Ok(scrape) } else { Err("not yet".to_owned()) }
         })
     }
 
