@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::permissions::Own;
 use super::{Finding, State, host, read_text};
+use crate::discover::CgroupLayout;
 
 /// Deeper cgroups are not looked at; the agent's own walk has a depth limit too.
 const DEEPEST: usize = 16;
@@ -16,36 +17,23 @@ const DEEPEST: usize = 16;
 /// How many cgroups are searched for an example of a file.
 const EXAMPLES: usize = 200;
 
-/// Which hierarchies are mounted below the given root.
-// To be replaced by `discover::layout` as soon as that reads the mount table; here the files decide, so that a copied
-// tree is judged like a mounted one.
+/// The hierarchies that the agent would read, as it finds them itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Root of the v2 hierarchy.
     unified: Option<PathBuf>,
     /// Roots of the v1 hierarchies by controller.
     v1: BTreeMap<String, PathBuf>,
+    /// What about them keeps the agent from seeing the whole node.
+    notes: Vec<String>,
 }
 
 impl Layout {
-    fn read(cgroupfs: &Path) -> Self {
-        let is_unified = |path: &Path| path.join("cgroup.controllers").exists();
-        let mut layout = Self::default();
-        if is_unified(cgroupfs) {
-            layout.unified = Some(cgroupfs.to_owned());
-            return layout;
-        }
-        for path in directories(cgroupfs) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if is_unified(&path) {
-                layout.unified = Some(path);
-            } else if path.join("cgroup.procs").exists() {
-                for controller in name.split(',') {
-                    layout.v1.insert(controller.to_owned(), path.clone());
-                }
-            }
-        }
-        layout
+    fn read(cgroupfs: &Path, procfs: &Path) -> Self {
+        // Without any hierarchy the finding says so; the error's text is the agent's.
+        let Ok(found) = CgroupLayout::detect(cgroupfs, procfs) else { return Self::default() };
+        let v1 = found.v1.into_iter().map(|(controller, root)| (controller.as_str().to_owned(), root)).collect();
+        Self { unified: found.v2_root, v1, notes: found.notes }
     }
 
     /// `v2`, `hybrid`, `v1`, or `none`.
@@ -77,8 +65,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn read(cgroupfs: &Path, most: usize) -> Self {
-        let layout = Layout::read(cgroupfs);
+    pub(super) fn read(cgroupfs: &Path, procfs: &Path, most: usize) -> Self {
+        let layout = Layout::read(cgroupfs, procfs);
         let mut below: Vec<PathBuf> = Vec::new();
         let mut cut = false;
         let mut level: Vec<PathBuf> = layout.main().map(Path::to_owned).into_iter().collect();
@@ -126,7 +114,11 @@ fn words(path: &Path) -> BTreeSet<String> {
 }
 
 pub(super) fn checks(tree: &Tree, release: &str, own: &Own) -> Vec<Finding> {
-    let layout = layout(tree);
+    let mut layout = layout(tree);
+    for note in &tree.layout.notes {
+        layout.seen.push_str("; ");
+        layout.seen.push_str(note);
+    }
     if layout.state == State::Failed {
         return vec![layout];
     }
@@ -361,7 +353,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let tree = Tree::read(dir.path(), 100);
+        let tree = Tree::read(dir.path(), Path::new("/nonexistent"), 100);
         (dir, tree)
     }
 
@@ -423,6 +415,9 @@ mod tests {
         let v1 = [
             ("memory/cgroup.procs", ""),
             ("memory/release_agent", ""),
+            ("memory/memory.usage_in_bytes", "1\n"),
+            ("cpu,cpuacct/cpu.shares", "1024\n"),
+            ("cpu,cpuacct/cpuacct.usage", "1\n"),
             ("memory/docker/x/memory.usage_in_bytes", "1\n"),
             ("cpu,cpuacct/cgroup.procs", ""),
             ("systemd/cgroup.procs", ""),
@@ -432,7 +427,7 @@ mod tests {
         assert_eq!(finding(&tree_v1, "memory-accounting").state, State::Ok);
         assert_eq!(finding(&tree_v1, "io-controller").state, State::Missing);
         let controllers = finding(&tree_v1, "cgroup-controllers");
-        assert_eq!(controllers.seen, "cpu cpuacct memory systemd; absent: pids");
+        assert_eq!(controllers.seen, "cpu cpuacct memory; absent: pids");
         let (_dir, hybrid) = tree(&[v1.as_slice(), &[("unified/cgroup.controllers", "hugetlb\n")]].concat());
         assert_eq!(hybrid.layout.word(), "hybrid");
         assert_eq!(finding(&hybrid, "cgroup-layout").state, State::Limited);
@@ -475,8 +470,14 @@ mod tests {
             fs::create_dir(dir.path().join(format!("c{number}"))).unwrap();
         }
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-        assert_eq!((Tree::read(dir.path(), 5).count(), Tree::read(dir.path(), 5).cut), (6, false));
-        let cut = Tree::read(dir.path(), 4);
+        assert_eq!(
+            (
+                Tree::read(dir.path(), Path::new("/nonexistent"), 5).count(),
+                Tree::read(dir.path(), Path::new("/nonexistent"), 5).cut
+            ),
+            (6, false)
+        );
+        let cut = Tree::read(dir.path(), Path::new("/nonexistent"), 4);
         assert_eq!((cut.count(), cut.cut), (5, true));
         assert_eq!(finding(&cut, "cgroups").state, State::Limited);
     }

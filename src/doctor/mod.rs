@@ -129,7 +129,7 @@ pub fn run(args: &DoctorArgs, colour: bool, out: &mut dyn Write) -> Result<Repor
 pub fn examine(config: &AgentConfig) -> Report {
     let procfs = config.procfs.as_path();
     let sysfs = config.sysfs.as_path();
-    let tree = cgroups::Tree::read(&config.cgroupfs, config.max_cgroups);
+    let tree = cgroups::Tree::read(&config.cgroupfs, &config.procfs, config.max_cgroups);
     let facts = MachineFacts::read(procfs, sysfs, config.node_name.as_deref(), tree.layout.word());
     let own = permissions::Own::read(procfs);
 
