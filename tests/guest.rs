@@ -318,7 +318,8 @@ fn v1_numbers(guest: &Guest) {
     let disk = guest.read("/sys/class/block/vda/dev").trim().to_owned();
     let (major, minor) = disk.split_once(':').unwrap();
     // A v1 kernel counts the io of a device only where a limit is set for it; this one is never met.
-    let limit = json!([{ "major": number(major) as u64, "minor": number(minor) as u64, "rate": 1_u64 << 40 }]);
+    let whole = |text: &str| text.parse::<u64>().unwrap();
+    let limit = json!([{ "major": whole(major), "minor": whole(minor), "rate": 1_u64 << 40 }]);
     let limits = json!({ "linux": { "resources": {
         "cpu": { "quota": 20000, "period": 100_000, "shares": 512 },
         "pids": { "limit": 50 },

@@ -134,7 +134,11 @@ fn the_series_of_a_removed_container_end_at_once() {
     docker.rm("brief");
     wait_until("the end of the series", SOON_STALE, || match prometheus.query(usage).as_slice() {
         [(labels, _)] if labels["name"] == "staying" => Ok(()),
-        other => Err(format!("{other:?}")),
+        other => {
+            let of_agent = agent.scrape("/metrics");
+            let of_agent = of_agent.find("container_memory_usage_bytes", &[("name", "staying")]).len();
+            Err(format!("{other:?}; up: {:?}; the agent shows {of_agent} of the staying one", prometheus.query("up")))
+        }
     });
     // What outlives it on purpose is its tally.
     let exits = prometheus.query("ringside_container_exits_total{container=\"brief\"}");
