@@ -1,7 +1,7 @@
 //! `ringside top`: the node, its pods and its containers in a terminal.
 //!
 //! In: the JSON API of a running agent, and keys. Out: a live view, or with `--once` a table as `kubectl top` prints it.
-//! [`model`] is pure (data and keys go in, state comes out), [`draw`] turns the state into a frame, [`live`] owns the
+//! `model` is pure (data and keys go in, state comes out), `draw` turns the state into a frame, `live` owns the
 //! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
 
 mod client;
