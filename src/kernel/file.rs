@@ -157,13 +157,13 @@ impl KernelFile {
     }
 }
 
-/// A cgroup's folder: a descriptor that names this cgroup and no later one of the same name.
+/// A folder of cgroupfs, procfs or sysfs: a descriptor that names this folder and no later one of the same name.
 #[derive(Debug)]
-pub struct CgroupDir {
+pub struct KernelDir {
     fd: OwnedFd,
 }
 
-impl CgroupDir {
+impl KernelDir {
     /// Opens the root of a hierarchy, or any folder that is trusted as a root. Links in `path` are followed.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl CgroupDir {
         }
     }
 
-    /// [`CgroupDir::open_below`] without `openat2`: part by part, none of them a link.
+    /// [`KernelDir::open_below`] without `openat2`: part by part, none of them a link.
     fn open_each_part(&self, below: &Path) -> Result<Self, ErrorClass> {
         let mut opened: Option<OwnedFd> = None;
         for part in below.components() {
@@ -226,7 +226,7 @@ impl CgroupDir {
     /// allocation: for the tick.
     ///
     /// # Errors
-    /// As [`CgroupDir::open_below`].
+    /// As [`KernelDir::open_below`].
     pub fn open_file_below(&self, below: &CStr, records: Records) -> Result<KernelFile, ErrorClass> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match rustix::fs::openat2(&self.fd, below, FILE_FLAGS, Mode::empty(), resolve) {
@@ -244,14 +244,14 @@ impl CgroupDir {
     /// Opens, reads and closes the file `name` in this folder: for files that are not hot.
     ///
     /// # Errors
-    /// As [`CgroupDir::open_file`] and [`KernelFile::read_into`].
+    /// As [`KernelDir::open_file`] and [`KernelFile::read_into`].
     pub fn read_once<'b>(&self, name: &str, buffer: &'b mut ReadBuffer) -> Result<&'b [u8], ErrorClass> {
         let file = self.open_file(name)?;
         read_all(file.fd.as_fd(), file.records, buffer)
     }
 }
 
-impl AsFd for CgroupDir {
+impl AsFd for KernelDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`cgroup`] | cgroup v2, and the v2 half of a hybrid machine |
 //! | [`cgroup_v1`] | the controllers of cgroup v1 |
-//! | [`proc`] | `/proc`, `/dev/kmsg` |
+//! | [`proc`] | `/proc` |
 //! | [`sys_dev_block`], [`statvfs`] | names of block devices, sizes of filesystems |
 
 pub mod file;
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 use crate::units::ErrorClass;
 
-pub use file::{CgroupDir, KernelFile, ReadBuffer, Records};
+pub use file::{KernelDir, KernelFile, ReadBuffer, Records};
 pub use parse::Malformed;
 
 /// A kernel file that could not be opened or read.

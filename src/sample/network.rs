@@ -15,7 +15,7 @@ use super::cgroup::FileBudget;
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
 use super::{Subject, SubjectId};
-use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::file::{KernelDir, KernelFile, ReadBuffer, Records};
 use crate::kernel::parse::decimal_u32;
 use crate::kernel::proc::{Interface as Line, parse_net_dev, parse_pid_cgroup, parse_pid_stat};
 use crate::units::{ErrorClass, MonotonicNanos};
@@ -58,7 +58,7 @@ pub(super) struct Namespace {
 /// What a namespace's read needs and no namespace owns.
 #[derive(Debug)]
 pub(super) struct NetContext<'a> {
-    pub proc: &'a CgroupDir,
+    pub proc: &'a KernelDir,
     pub buffer: &'a mut ReadBuffer,
     pub path: &'a mut Vec<u8>,
     pub stats: &'a mut SelfStats,
@@ -72,7 +72,7 @@ pub(super) struct NetContext<'a> {
 #[derive(Debug)]
 pub(super) struct Process {
     pid: u32,
-    folder: Option<CgroupDir>,
+    folder: Option<KernelDir>,
     started_ticks: Option<u64>,
 }
 

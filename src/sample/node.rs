@@ -12,7 +12,7 @@ use super::catalogue::{CPU_METRICS, CpuColumn as P, DISK_METRICS, DiskColumn as 
 use super::row::Row;
 use super::self_stats::{SelfStats, SourceFile};
 use crate::kernel::cgroup::{Pressure, parse_pressure};
-use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::file::{KernelDir, KernelFile, ReadBuffer, Records};
 use crate::kernel::proc::{
     CpuTimes, parse_diskstats, parse_loadavg, parse_meminfo, parse_stat, parse_uptime, parse_vmstat, per_cpu,
 };
@@ -52,7 +52,7 @@ struct NodeFile {
 
 /// Reads the node's files.
 pub(super) struct NodeReader {
-    proc: Arc<CgroupDir>,
+    proc: Arc<KernelDir>,
     files: [NodeFile; 10],
     pub rows: NodeRows,
 }
@@ -67,7 +67,7 @@ impl std::fmt::Debug for NodeReader {
 const LOOK_AGAIN_TICKS: u64 = 30;
 
 impl NodeReader {
-    pub fn new(proc: Arc<CgroupDir>) -> Self {
+    pub fn new(proc: Arc<KernelDir>) -> Self {
         let file = |name, records, apply| NodeFile { name, records, apply, file: None, passing: false };
         Self {
             proc,

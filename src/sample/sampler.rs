@@ -22,7 +22,7 @@ use super::self_stats::{SelfStats, TICK_BUCKETS_USEC};
 use super::{MachineFacts, NodeSample};
 use crate::discover::Discovery;
 use crate::kernel::cgroup::HugePageSize;
-use crate::kernel::file::{CgroupDir, ReadBuffer};
+use crate::kernel::file::{KernelDir, ReadBuffer};
 use crate::units::ErrorClass;
 
 /// Samples that may be in readers' hands before a tick has to allocate a new one: the store keeps two.
@@ -74,7 +74,7 @@ pub enum SampleError {
 #[derive(Debug)]
 pub struct Sampler {
     table: SourceTable,
-    proc: Arc<CgroupDir>,
+    proc: Arc<KernelDir>,
     node: NodeReader,
     filesystems: FilesystemWatch,
     members: Members,
@@ -98,7 +98,7 @@ impl Sampler {
     pub fn new(options: SamplerOptions) -> Result<Self, SampleError> {
         let root = |(path, class)| SampleError::Root { path, class };
         let proc =
-            CgroupDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
+            KernelDir::open_root(&options.procfs).map_err(|error| root((options.procfs.clone(), error.class())))?;
         let page_sizes = page_sizes(&options.sysfs);
         let table =
             SourceTable::new(&options.hierarchies, &page_sizes, options.machine.swap_bytes > 0).map_err(root)?;

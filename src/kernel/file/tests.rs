@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-fn folder() -> (tempfile::TempDir, CgroupDir) {
+fn folder() -> (tempfile::TempDir, KernelDir) {
     let folder = tempfile::tempdir().unwrap();
-    let dir = CgroupDir::open_root(folder.path()).unwrap();
+    let dir = KernelDir::open_root(folder.path()).unwrap();
     (folder, dir)
 }
 
@@ -95,7 +95,7 @@ fn neither_links_nor_dots_lead_out_of_a_folder() {
     fs::write(folder.path().join("a/b/cpu.stat"), "usage_usec 1\n").unwrap();
     symlink("a", folder.path().join("link")).unwrap();
     symlink("b/cpu.stat", folder.path().join("a/linked.stat")).unwrap();
-    for open in [CgroupDir::open_below, CgroupDir::open_each_part] {
+    for open in [KernelDir::open_below, KernelDir::open_each_part] {
         let read = |below: &str| {
             open(&dir, Path::new(below)).map(|found| found.read_once("cpu.stat", &mut ReadBuffer::default()).is_ok())
         };

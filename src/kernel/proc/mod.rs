@@ -1,14 +1,12 @@
-//! Files of `/proc`, and the records of `/dev/kmsg`.
+//! Files of `/proc`.
 //!
 //! In: one file's bytes. Out: one struct, or an iterator over its lines. Source: `Documentation/filesystems/proc.rst`.
 //! `/proc/pressure/*` is read by [`parse_pressure`](crate::kernel::cgroup::parse_pressure).
-//! Never reads. Next: the node and network readers of `sample/`, and `discover/`.
+//! Never reads. Next: the node and network readers of `sample/`.
 
 pub mod diskstats;
-pub mod kmsg;
 pub mod loadavg;
 pub mod meminfo;
-pub mod mountinfo;
 pub mod net_dev;
 pub mod pid_cgroup;
 pub mod pid_stat;
@@ -17,10 +15,8 @@ pub mod uptime;
 pub mod vmstat;
 
 pub use diskstats::{Diskstat, Diskstats, parse_diskstats};
-pub use kmsg::{KmsgRecord, OomKill, parse_kmsg_record, parse_oom_kill};
 pub use loadavg::{Loadavg, parse_loadavg};
 pub use meminfo::{Meminfo, parse_meminfo};
-pub use mountinfo::{CgroupMount, Mount, Mounts, cgroup_mounts, parse_mountinfo};
 pub use net_dev::{Interface, Interfaces, parse_net_dev};
 pub use pid_cgroup::{PidCgroup, PidCgroups, parse_pid_cgroup};
 pub use pid_stat::{PidStat, parse_pid_stat};

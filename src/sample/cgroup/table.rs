@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CgroupRows, sources_v1, sources_v2};
 use crate::kernel::cgroup::pids;
-use crate::kernel::file::{CgroupDir, KernelFile, ReadBuffer, Records};
+use crate::kernel::file::{KernelDir, KernelFile, ReadBuffer, Records};
 use crate::sample::self_stats::SourceFile;
 use crate::units::ErrorClass;
 
@@ -86,7 +86,7 @@ pub(in crate::sample) struct Source {
 #[derive(Debug)]
 pub(in crate::sample) struct SourceTable {
     pub sources: Vec<Source>,
-    roots: [Option<CgroupDir>; HIERARCHIES],
+    roots: [Option<KernelDir>; HIERARCHIES],
     paths: [Option<PathBuf>; HIERARCHIES],
 }
 
@@ -142,6 +142,6 @@ impl SourceTable {
     }
 }
 
-fn open_root(path: &Path) -> Result<CgroupDir, (PathBuf, ErrorClass)> {
-    CgroupDir::open_root(path).map_err(|error| (path.to_owned(), error.class()))
+fn open_root(path: &Path) -> Result<KernelDir, (PathBuf, ErrorClass)> {
+    KernelDir::open_root(path).map_err(|error| (path.to_owned(), error.class()))
 }

@@ -17,7 +17,7 @@ use super::network::{Namespace, NamespaceId};
 use super::tally::{Instance, TallyKeeper, TallyKey};
 use super::{Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
-use crate::kernel::file::CgroupDir;
+use crate::kernel::file::KernelDir;
 use crate::units::MonotonicNanos;
 
 /// Most descriptions that are kept for containers whose cgroup has not been seen (yet, or any more).
@@ -62,7 +62,7 @@ impl Member {
 #[derive(Debug)]
 pub(super) struct Members {
     /// `<sysfs>/dev/block`, whose links name the devices.
-    device_links: Option<CgroupDir>,
+    device_links: Option<KernelDir>,
     page_sizes: Vec<Box<str>>,
     slots: Vec<Option<Member>>,
     free: Vec<usize>,
@@ -94,7 +94,7 @@ impl Members {
         let mut ids = 0;
         let node_subject = subject(&mut ids, Table::Node, "node".into());
         Self {
-            device_links: CgroupDir::open_root(&sysfs.join("dev/block")).ok(),
+            device_links: KernelDir::open_root(&sysfs.join("dev/block")).ok(),
             page_sizes,
             slots: Vec::new(),
             free: Vec::new(),

@@ -12,7 +12,7 @@ use super::super::node::NodeRows;
 use super::super::row::Row;
 use super::super::{NodeSample, Roster, Subject};
 use super::{Members, next_id, subject};
-use crate::kernel::file::CgroupDir;
+use crate::kernel::file::KernelDir;
 use crate::kernel::sys_dev_block::{DeviceNumber, read_device_name};
 
 impl Members {
@@ -149,7 +149,7 @@ fn name_part<'a>(
     })
 }
 
-fn device_name(key: (u32, u32), links: Option<&CgroupDir>, names: &mut BTreeMap<(u32, u32), Arc<str>>) -> Arc<str> {
+fn device_name(key: (u32, u32), links: Option<&KernelDir>, names: &mut BTreeMap<(u32, u32), Arc<str>>) -> Arc<str> {
     let name = names.entry(key).or_insert_with(|| {
         let device = DeviceNumber { major: key.0, minor: key.1 };
         let name = links.and_then(|links| read_device_name(links, device).ok());
