@@ -16,7 +16,8 @@ impl Lab {
     fn start(layout: &CgroupLayout, rescan: Duration, max_cgroups: usize, max_watches: usize) -> Self {
         let (sender, events) = sync_channel(100_000);
         let sink = EventSink::new(sender);
-        let options = WatchOptions { rescan, max_cgroups, max_watches, max_pid_watches: 64, kmsg: None };
+        // More than there are containers on any machine that runs the tests: the live tree is shared with them.
+        let options = WatchOptions { rescan, max_cgroups, max_watches, max_pid_watches: 4096, kmsg: None };
         let handle = start(layout, options, sink.clone(), || ()).unwrap();
         Self { handle, events, sink }
     }
