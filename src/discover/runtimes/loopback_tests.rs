@@ -97,7 +97,9 @@ impl Lab {
     }
 
     fn failing(&self) -> String {
-        match self.state_when(|status| matches!(status.state, RuntimeState::Failing(_))).state {
+        // Between the fake's bind and its listen the socket refuses, and the task may come just then.
+        let refused = |reason: &str| reason.contains("refused");
+        match self.state_when(|status| matches!(&status.state, RuntimeState::Failing(why) if !refused(why))).state {
             RuntimeState::Failing(reason) => reason,
             _ => unreachable!(),
         }
