@@ -91,7 +91,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
     let (ended, sampler_ended) = tokio::sync::oneshot::channel::<()>();
-    let tick = std::thread::Builder::new().name("ringside-tick".into()).spawn(move || {
+    std::thread::Builder::new().name("ringside-tick".into()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
@@ -103,12 +103,13 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         "ringside agent is up: metrics at http://{}/metrics, live view with `ringside top`", config.listen,
     );
 
+    let failed = AtomicBool::new(false);
     let served = runtime.block_on(async {
         let (stop_following, follow_until) = tokio::sync::oneshot::channel::<()>();
         let follower = tokio::spawn(exposition.follow(async {
             let _ = follow_until.await;
         }));
-        let served = server.serve(shutdown(sampler_ended)).await;
+        let served = server.serve(shutdown(sampler_ended, &failed)).await;
         drop(stop_following);
         let _ = follower.await;
         served
@@ -116,14 +117,13 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     drop(discoverer);
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
-    let failed = tick.is_finished() && tick.join().is_err();
     runtime.shutdown_background();
     served?;
-    if failed { Err(AgentError::Sampler) } else { Ok(()) }
+    if failed.into_inner() { Err(AgentError::Sampler) } else { Ok(()) }
 }
 
-/// Ends on SIGTERM, on SIGINT, or when the sampling thread has ended.
-async fn shutdown(sampler_ended: tokio::sync::oneshot::Receiver<()>) {
+/// Ends on SIGTERM, on SIGINT, or when the sampling thread has ended before it was told to: then `failed` is set.
+async fn shutdown(sampler_ended: tokio::sync::oneshot::Receiver<()>, failed: &AtomicBool) {
     let caught = |kind| async move {
         match signal(kind) {
             Ok(mut signals) => drop(signals.recv().await),
@@ -134,7 +134,7 @@ async fn shutdown(sampler_ended: tokio::sync::oneshot::Receiver<()>) {
     tokio::select! {
         () = caught(SignalKind::terminate()) => {}
         () = caught(SignalKind::interrupt()) => {}
-        _ = sampler_ended => {}
+        _ = sampler_ended => failed.store(true, Ordering::Relaxed),
     }
 }
 

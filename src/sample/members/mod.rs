@@ -37,6 +37,8 @@ pub(super) struct Member {
     tally: Option<TallyKey>,
     /// OOM kills that the kernel log told of.
     logged_oom_kills: u64,
+    /// OOM kills that its tally knows of.
+    tallied_oom_kills: u64,
     namespace: Option<NamespaceId>,
 }
 
@@ -167,6 +169,7 @@ impl Members {
             born_tick: context.tick,
             tally: None,
             logged_oom_kills: 0,
+            tallied_oom_kills: 0,
             namespace: None,
             path: path.clone(),
         };
@@ -298,6 +301,7 @@ impl Members {
         let Some(key) = TallyKey::of(metadata) else { return };
         self.tallies.described(&key, id, member.subject.id, metadata);
         member.tally = Some(key);
+        member.tallied_oom_kills = 0;
     }
 
     /// A runtime has reported an end.

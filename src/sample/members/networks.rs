@@ -16,22 +16,24 @@ const NAMESPACE_EVERY_TICKS: u64 = 10;
 impl Members {
     /// Reads the network of every pod and container that has its own, and the node's.
     pub fn read_networks(&mut self, tick: u64, context: &mut NetContext<'_>) {
-        let mut lost = None;
+        // Allocates only when a process has gone.
+        let mut lost = Vec::new();
         for namespace in &mut self.namespaces {
             match namespace.read(clock::monotonic(), context) {
                 Read::Done { changed } => self.changed |= changed,
                 Read::Failed => {}
-                Read::Lost => lost = Some(namespace.id),
+                Read::Lost => lost.push(namespace.id),
             }
         }
-        if let Some(id) = lost {
-            self.keep_namespaces(context, |namespace, _| namespace.id != id);
-            for member in self.slots.iter_mut().flatten().filter(|member| member.namespace == Some(id)) {
-                // Another process of the same namespace is looked for at this tick.
-                member.namespace = None;
-                member.born_tick = tick;
-            }
-            self.changed = true;
+        if lost.is_empty() {
+            return;
+        }
+        self.keep_namespaces(context, |namespace, _| !lost.contains(&namespace.id));
+        let in_lost = |member: &&mut Member| member.namespace.is_some_and(|id| lost.contains(&id));
+        for member in self.slots.iter_mut().flatten().filter(in_lost) {
+            // Another process of the same namespace is looked for at this tick.
+            member.namespace = None;
+            member.born_tick = tick;
         }
     }
 

@@ -21,8 +21,12 @@ impl Members {
         for member in self.slots.iter_mut().flatten() {
             let rows = &member.reader.rows;
             self.changed |= rows.devices.iter().chain(&rows.hugetlb).any(|part| part.subject.is_none());
-            if let (Some(key), Some(id)) = (&member.tally, member.container_id()) {
-                self.tallies.oom_kills(key, id, member.instance().oom_kills);
+            let oom_kills = member.instance().oom_kills;
+            if oom_kills != member.tallied_oom_kills
+                && let (Some(key), Some(id)) = (&member.tally, member.container_id())
+            {
+                self.tallies.oom_kills(key, id, oom_kills);
+                member.tallied_oom_kills = oom_kills;
             }
         }
         self.changed |= node.changed || tick == 1;
