@@ -128,6 +128,15 @@ impl Row {
         self.written |= limit.is_some();
     }
 
+    /// Takes one cell over from another row of the same table.
+    pub fn copy_cell(&mut self, from: RowRef<'_>, column: usize) {
+        if let (Some(to), Some(value)) = (self.values.get_mut(column), from.values.get(column)) {
+            *to = *value;
+            self.present.put(column, from.present.has(column));
+            self.unlimited.put(column, from.unlimited.has(column));
+        }
+    }
+
     /// Whether anything but absence was written since the last call: a file that gave nothing was not understood.
     pub fn take_written(&mut self) -> bool {
         std::mem::take(&mut self.written)

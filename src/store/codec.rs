@@ -292,8 +292,13 @@ pub(super) struct DecodedRow<'a> {
 impl DecodedRow<'_> {
     /// The cell of a column.
     pub fn cell(&self, column: usize) -> Cell {
+        self.row().cell_at(column)
+    }
+
+    /// All its cells.
+    pub fn row(&self) -> RowRef<'_> {
         let (present, unlimited) = (&self.state.present, &self.state.unlimited);
-        RowRef { values: &self.state.values, present, unlimited, read_at: self.read_at }.cell_at(column)
+        RowRef { values: &self.state.values, present, unlimited, read_at: self.read_at }
     }
 }
 

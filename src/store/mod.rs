@@ -5,9 +5,15 @@
 //! A hard byte budget bounds it; the oldest history goes first. It never reads the kernel. Next: `view/`, `uplink/`.
 
 mod codec;
+pub mod query;
+mod read;
 mod ring;
 #[cfg(test)]
 mod tests;
+mod tier;
+
+pub use read::{Moment, Observed};
+pub use tier::{Tier, TierUse};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
