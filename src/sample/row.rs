@@ -128,13 +128,17 @@ impl Row {
         self.written |= limit.is_some();
     }
 
-    /// Takes one cell over from another row of the same table.
-    pub fn copy_cell(&mut self, from: RowRef<'_>, column: usize) {
-        if let (Some(to), Some(value)) = (self.values.get_mut(column), from.values.get(column)) {
-            *to = *value;
-            self.present.put(column, from.present.has(column));
-            self.unlimited.put(column, from.unlimited.has(column));
-        }
+    /// A copy of a borrowed row.
+    #[must_use]
+    pub fn of(row: RowRef<'_>) -> Self {
+        let RowRef { values, present, unlimited, read_at } = row;
+        Self { values: values.into(), present: *present, unlimited: *unlimited, written: false, read_at }
+    }
+
+    /// Writes a cell of any kind.
+    pub fn put_cell(&mut self, column: impl Column, cell: Cell) {
+        self.put(column, cell.value());
+        self.unlimited.put(column.index(), cell == Cell::Unlimited);
     }
 
     /// Whether anything but absence was written since the last call: a file that gave nothing was not understood.

@@ -1,40 +1,85 @@
 //! WHAT HAPPENED: the ring.
 //!
-//! In: one [`NodeSample`] per tick, from the one [`StoreWriter`]. Out: the newest samples as they are, and the history
-//! of any column of any subject, also of subjects that are gone, through any number of [`Store`] handles.
-//! A hard byte budget bounds it; the oldest history goes first. It never reads the kernel. Next: `view/`, `uplink/`.
+//! In: one [`NodeSample`](crate::sample::NodeSample) per tick, from the one [`StoreWriter`]. Out: the newest samples as
+//! they are, and the history of any column of any subject, also of subjects that are gone, through any number of [`Store`]
+//! handles. A hard byte budget bounds it; the oldest history becomes coarser and goes first. It never reads the kernel.
+//! Next: `view/`, `uplink/`.
+//!
+//! | step | file |
+//! |---|---|
+//! | numbers as bytes and bits | `wire.rs` |
+//! | one column for a run of ticks | `column.rs` |
+//! | one subject's columns | `chunk.rs` |
+//! | the newest ticks, one after the other | `head.rs` |
+//! | all subjects' chunks for a run of ticks | `segment.rs` |
+//! | the tick hands over | `writer.rs` |
+//! | a full head becomes a segment, old segments coarser ones | `seal.rs`, `coarsen.rs` |
+//! | where segments live | `arena.rs` |
+//! | who was seen | `ledger.rs` |
+//! | rows, columns and moments are read | `walk.rs`, `read.rs`, `moment.rs`, `fold.rs` |
+//! | questions | [`query`] |
 
-mod codec;
+mod arena;
+mod chunk;
+mod coarsen;
+mod column;
+mod fold;
+mod head;
+mod ledger;
+mod moment;
 pub mod query;
 mod read;
-mod ring;
+mod seal;
+mod segment;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod walk;
+mod wire;
+mod writer;
 
-pub use read::{Moment, Observed};
+mod file {
+    #[derive(Debug, Clone, Copy, Default)]
+    pub(super) struct Framer;
+    impl Framer {
+        pub fn frame(&self, _sequence: u64, parts: &[&[u8]], into: &mut Vec<u8>) -> Result<(), ()> {
+            into.clear();
+            into.resize(40 + 8 * parts.len(), 0);
+            into[28..32].copy_from_slice(&(parts.len() as u32).to_le_bytes());
+            for part in parts {
+                into.extend_from_slice(part);
+            }
+            Ok(())
+        }
+    }
+}
+
+pub use ledger::Remembered;
+pub use moment::Moment;
+pub use read::{Observed, Point};
+pub use segment::BootId;
 pub use tier::{Tier, TierUse};
+pub use writer::StoreWriter;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 
-use crate::sample::catalogue::Table;
-use crate::sample::row::Cell;
-use crate::sample::{NodeSample, Subject, SubjectId};
-use crate::units::{MonotonicNanos, UnixNanos};
-use codec::Encoder;
-use ring::{Arena, BlockInfo};
+use crate::sample::NodeSample;
+use crate::units::UnixNanos;
+use arena::{Arena, Arenas};
+use head::{FrameInfo, Head};
+use ledger::Ledger;
+use seal::Sealer;
 
 /// The smallest budget that [`ring`] takes.
 pub const LEAST_BUDGET_BYTES: usize = 1 << 20;
 
-/// Ticks after which a block is sealed. A longer block spares frames that stand alone, a shorter one decodes faster.
-const BLOCK_TICKS: u64 = 120;
+/// Ticks after which a head is sealed. A longer one compresses better, a shorter one is read faster.
+const HEAD_TICKS: usize = 120;
 
-/// Bytes of budget per subject that is gone and still remembered; bounds the table of names under churn.
-const BUDGET_BYTES_PER_GONE_SUBJECT: usize = 4096;
+/// Ticks after which a frame stands alone, so that a damaged record of the log costs no more than these.
+const STANDALONE_TICKS: usize = 30;
 
 /// What can go wrong when the ring is made or read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -52,86 +97,126 @@ pub enum StoreError {
     UnknownSubject,
 }
 
-/// One point of a column's history.
+/// How the budget is divided. Of 16 parts the two heads have one each, the ticks ten, and the coarser tiers two each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// Wall clock of the tick.
-    pub wall: UnixNanos,
-    /// When the subject's files were read.
-    pub read_at: MonotonicNanos,
-    /// What was read.
-    pub cell: Cell,
+struct Shares {
+    head_frames: usize,
+    head_rows: usize,
+    arenas: [usize; Tier::ALL.len()],
 }
 
-/// A subject that the ring remembers, alive or not.
-#[derive(Debug, Clone)]
-pub struct Remembered {
-    /// Who.
-    pub subject: Arc<Subject>,
-    /// Tick of its newest row.
-    pub last_tick: u64,
-    /// Wall clock of its newest row.
-    pub last_wall: UnixNanos,
+impl Shares {
+    fn of(budget_bytes: usize) -> Self {
+        let part = budget_bytes / 16 / arena::ALIGN * arena::ALIGN;
+        // Three quarters of a head are frames, the rest is the index of their rows.
+        Self {
+            head_frames: part / 4 * 3,
+            head_rows: part / 4 / size_of::<u32>(),
+            arenas: [10 * part, 2 * part, 2 * part],
+        }
+    }
+
+    fn head(self) -> Head {
+        Head::with_capacity(self.head_frames, self.head_rows)
+    }
+}
+
+/// How full one tier is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierStats {
+    /// Which.
+    pub tier: Tier,
+    /// Bytes in it.
+    pub used_bytes: usize,
+    /// Bytes that it may have.
+    pub budget_bytes: usize,
+    /// Ticks or buckets that can be read.
+    pub points: u64,
+    /// Cells kept in it.
+    pub samples: u64,
+    /// Wall clock of the oldest tick or bucket.
+    pub oldest: Option<UnixNanos>,
 }
 
 /// How full the ring is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreStats {
     /// Bytes that hold history now.
     pub used_bytes: usize,
     /// The budget.
     pub budget_bytes: usize,
-    /// Ticks that can be read.
+    /// Ticks that can be read one by one.
     pub ticks: u64,
-    /// Ticks that were evicted to stay within the budget.
+    /// Ticks that are not kept one by one any more, to stay within the budget.
     pub evicted_ticks: u64,
-    /// Cells kept (columns present, over all rows and ticks that can be read).
+    /// Cells kept (columns present, over all rows and ticks or buckets that can be read).
     pub samples: u64,
     /// Rows that were not kept because one tick's rows are too many for the budget.
     pub shed_rows: u64,
     /// Subjects that are gone and were forgotten before their history aged out, because too many came and went.
     pub forgotten_subjects: u64,
-    /// Wall clock of the oldest tick that can be read.
+    /// Wall clock of the oldest tick or bucket that can be read.
     pub oldest: Option<UnixNanos>,
+    /// The same by tier, from fine to coarse; the heads count for the first.
+    pub tiers: Vec<TierStats>,
 }
 
-/// The block that is being written.
+/// The heads: one that is written, and a full one that is being sealed.
 #[derive(Debug)]
-struct Open {
-    bytes: Vec<u8>,
-    info: BlockInfo,
+struct Heads {
+    current: Head,
+    sealing: Option<Arc<Head>>,
+    /// An empty one, for when the current one is full.
+    spare: Option<Head>,
 }
 
-/// Who has been seen, and what was counted along the way.
-#[derive(Debug, Default)]
-struct Ledger {
-    /// Alive or gone, by id. Ids grow, so the first gone one is among the oldest.
-    subjects: BTreeMap<SubjectId, Remembered>,
-    evicted_ticks: u64,
-    shed_rows: u64,
-    forgotten_subjects: u64,
+impl Heads {
+    /// Serial of the first tick that is in no segment.
+    fn first_serial(&self) -> u64 {
+        let heads = self.sealing.as_deref().into_iter().chain([&self.current]);
+        heads.filter_map(|head| head.frames.first()).map(|info| info.serial).next().unwrap_or(u64::MAX)
+    }
+}
+
+impl Heads {
+    /// The newest tick.
+    fn newest(&self) -> Option<&FrameInfo> {
+        self.current.frames.last().or_else(|| self.sealing.as_deref()?.frames.last())
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     latest: ArcSwapOption<NodeSample>,
     previous: ArcSwapOption<NodeSample>,
-    sealed: RwLock<Arena>,
-    open: Mutex<Open>,
+    /// Locked before `arenas`, so that no tick is seen twice or not at all while a head becomes a segment.
+    heads: Mutex<Heads>,
+    arenas: RwLock<Arenas>,
+    sealer: Mutex<Sealer>,
     ledger: RwLock<Ledger>,
+    /// Rings when a head is full.
+    full: Condvar,
     ticks: tokio::sync::watch::Sender<u64>,
     budget_bytes: usize,
-    block_bytes: usize,
+    shares: Shares,
 }
 
 // A panic of another thread leaves every one of these structures readable, so a poisoned lock is used as it is.
 impl Shared {
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sealed(&self) -> RwLockReadGuard<'_, Arena> {
-        self.sealed.read().unwrap_or_else(PoisonError::into_inner)
+    fn arenas(&self) -> RwLockReadGuard<'_, Arenas> {
+        self.arenas.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arenas_mut(&self) -> RwLockWriteGuard<'_, Arenas> {
+        self.arenas.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sealer(&self) -> MutexGuard<'_, Sealer> {
+        self.sealer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ledger(&self) -> RwLockReadGuard<'_, Ledger> {
@@ -141,23 +226,68 @@ impl Shared {
     fn ledger_mut(&self) -> RwLockWriteGuard<'_, Ledger> {
         self.ledger.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Seals the head that waits for it, if one does.
+    fn seal(&self) {
+        let mut sealer = self.sealer();
+        let Some(head) = self.heads().sealing.clone() else { return };
+        if let Some(info) = sealer.seal(&head) {
+            self.make_room(&mut sealer, Tier::Tick);
+            let mut heads = self.heads();
+            self.push(&sealer, info);
+            heads.sealing = None;
+            if let Some(mut head) = Arc::into_inner(head) {
+                head.clear();
+                heads.spare = Some(head);
+            }
+        } else {
+            self.heads().sealing = None;
+        }
+    }
+
+    /// Makes coarser what has to go from `tier` for the segment that was made for it.
+    fn make_room(&self, sealer: &mut Sealer, tier: Tier) {
+        while !seal::has_room(&self.arenas(), tier, sealer.framed(tier).len()) {
+            let Some(into) = seal::next(tier) else { return };
+            let made = sealer.coarsen(&self.arenas(), tier);
+            let Some(info) = made else { return };
+            self.make_room(sealer, into);
+            if !self.push(sealer, info) {
+                return;
+            }
+        }
+    }
+
+    /// Puts the segment that was made last for its tier into its arena.
+    fn push(&self, sealer: &Sealer, info: segment::SegmentInfo) -> bool {
+        let mut evicted_ticks = 0;
+        let (fits, oldest) = {
+            let mut arenas = self.arenas_mut();
+            let framed = sealer.framed(info.tier);
+            let fits = arenas.of_mut(info.tier).push(framed, sealer.sequence, info, |old| {
+                evicted_ticks += if info.tier == Tier::Tick { old.info.points as u64 } else { 0 };
+            });
+            (fits, arenas.oldest())
+        };
+        if !fits && info.tier == Tier::Tick {
+            evicted_ticks += info.points as u64;
+        }
+        let mut ledger = self.ledger_mut();
+        ledger.evicted_ticks += evicted_ticks;
+        if let Some(oldest) = oldest {
+            ledger.age_out(oldest);
+        }
+        fits
+    }
 }
 
-/// The only writer. Not `Clone`: whoever holds it is the tick.
-#[derive(Debug)]
-pub struct StoreWriter {
-    shared: Arc<Shared>,
-    encoder: Encoder,
-    generation: Option<u64>,
-}
-
-/// A reader. Cheap to clone; it never makes the writer wait for longer than a copy of one block.
+/// A reader. Cheap to clone; it never makes the tick wait for longer than a copy of the newest ticks.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
 }
 
-/// Makes a ring that uses at most `budget_bytes` for history.
+/// Makes a ring in memory that uses at most `budget_bytes` for history. Heads are sealed by the writer itself.
 ///
 /// # Errors
 /// [`StoreError::BudgetTooSmall`].
@@ -165,116 +295,25 @@ pub fn ring(budget_bytes: usize) -> Result<(StoreWriter, Store), StoreError> {
     if budget_bytes < LEAST_BUDGET_BYTES {
         return Err(StoreError::BudgetTooSmall { given: budget_bytes, least: LEAST_BUDGET_BYTES });
     }
-    let block_bytes = budget_bytes / 8;
+    Ok(ring_of(budget_bytes))
+}
+
+fn ring_of(budget_bytes: usize) -> (StoreWriter, Store) {
+    let shares = Shares::of(budget_bytes);
+    let heads = Heads { current: shares.head(), sealing: None, spare: Some(shares.head()) };
     let shared = Arc::new(Shared {
         latest: ArcSwapOption::empty(),
         previous: ArcSwapOption::empty(),
-        sealed: RwLock::new(Arena::new(budget_bytes - block_bytes)),
-        open: Mutex::new(Open { bytes: Vec::with_capacity(block_bytes), info: BlockInfo::default() }),
+        heads: Mutex::new(heads),
+        arenas: RwLock::new(Arenas(shares.arenas.map(Arena::new))),
+        sealer: Mutex::default(),
         ledger: RwLock::default(),
+        full: Condvar::new(),
         ticks: tokio::sync::watch::Sender::new(0),
         budget_bytes,
-        block_bytes,
+        shares,
     });
-    let store = Store { shared: Arc::clone(&shared) };
-    Ok((StoreWriter { shared, encoder: Encoder::new(), generation: None }, store))
-}
-
-impl StoreWriter {
-    /// Appends one tick and publishes it.
-    pub fn append(&mut self, sample: Arc<NodeSample>) {
-        self.keep(&sample);
-        if self.generation != Some(sample.roster.generation) {
-            self.generation = Some(sample.roster.generation);
-            self.follow_roster(&sample);
-        }
-        let tick = sample.tick;
-        // The older one first: a reader that sees the pair half-way finds the same sample twice, never a gap.
-        self.shared.previous.store(self.shared.latest.load_full());
-        self.shared.latest.store(Some(sample));
-        self.shared.ticks.send_replace(tick);
-    }
-
-    fn keep(&mut self, sample: &NodeSample) {
-        let shared = Arc::clone(&self.shared);
-        let mut open = shared.open();
-        if open.info.ticks >= BLOCK_TICKS {
-            self.seal(&mut open);
-        }
-        let begin = open.bytes.len();
-        let mut encoded = self.encoder.encode(sample, shared.block_bytes, &mut open.bytes);
-        if encoded.shed_rows > 0 && begin > 0 {
-            // The tick does not fit behind the others: it begins a block of its own.
-            open.bytes.truncate(begin);
-            self.seal(&mut open);
-            encoded = self.encoder.encode(sample, shared.block_bytes, &mut open.bytes);
-        }
-        let info = &mut open.info;
-        if info.ticks == 0 {
-            *info = BlockInfo { first_tick: sample.tick, earliest: sample.wall, latest: sample.wall, ..*info };
-        }
-        info.last_tick = sample.tick;
-        info.ticks += 1;
-        info.cells += encoded.cells;
-        info.earliest = info.earliest.min(sample.wall);
-        info.latest = info.latest.max(sample.wall);
-        drop(open);
-        if encoded.shed_rows > 0 {
-            shared.ledger_mut().shed_rows += encoded.shed_rows;
-        }
-    }
-
-    fn seal(&mut self, open: &mut Open) {
-        let mut oldest_kept = None;
-        let mut evicted_ticks = 0;
-        {
-            let mut sealed = self.shared.sealed.write().unwrap_or_else(PoisonError::into_inner);
-            let fits = sealed.push(&open.bytes, open.info, |old| {
-                evicted_ticks += old.ticks;
-                oldest_kept = Some(old.last_tick + 1);
-            });
-            if !fits {
-                evicted_ticks += open.info.ticks;
-            }
-        }
-        open.bytes.clear();
-        open.info = BlockInfo::default();
-        self.encoder.restart();
-        if evicted_ticks > 0 {
-            let mut ledger = self.shared.ledger_mut();
-            ledger.evicted_ticks += evicted_ticks;
-            if let Some(oldest) = oldest_kept {
-                ledger.subjects.retain(|_, remembered| remembered.last_tick >= oldest);
-            }
-        }
-    }
-
-    /// Notes who is new, and until when those who left were seen.
-    fn follow_roster(&self, sample: &NodeSample) {
-        let mut ledger = self.shared.ledger_mut();
-        let previous = self.shared.latest.load();
-        let (seen_tick, seen_wall) = previous.as_ref().map_or((0, UnixNanos(0)), |last| (last.tick, last.wall));
-        for remembered in ledger.subjects.values_mut().filter(|remembered| remembered.last_tick == u64::MAX) {
-            remembered.last_tick = seen_tick;
-            remembered.last_wall = seen_wall;
-        }
-        for subject in Table::ALL.into_iter().flat_map(|table| sample.roster.subjects(table)) {
-            // `u64::MAX` stands for "still in the roster"; readers see the newest tick instead.
-            let alive = Remembered { subject: Arc::clone(subject), last_tick: u64::MAX, last_wall: sample.wall };
-            ledger.subjects.insert(subject.id, alive);
-        }
-        let cap = self.shared.budget_bytes / BUDGET_BYTES_PER_GONE_SUBJECT;
-        let gone = ledger.subjects.iter().filter(|(_, remembered)| remembered.last_tick != u64::MAX);
-        let mut gone: Vec<(u64, SubjectId)> = gone.map(|(id, remembered)| (remembered.last_tick, *id)).collect();
-        if gone.len() > cap {
-            gone.sort_unstable();
-            gone.truncate(gone.len() - cap);
-            ledger.forgotten_subjects += gone.len() as u64;
-            for (_, id) in gone {
-                ledger.subjects.remove(&id);
-            }
-        }
-    }
+    (StoreWriter::new(Arc::clone(&shared)), Store { shared })
 }
 
 impl Store {
@@ -308,99 +347,57 @@ impl Store {
     /// Every subject with at least one row in the ring, ascending by id.
     #[must_use]
     pub fn remembered(&self) -> Vec<Remembered> {
-        let latest = self.latest();
-        let ledger = self.shared.ledger();
-        let mut remembered: Vec<Remembered> = ledger.subjects.values().cloned().collect();
-        drop(ledger);
-        for one in remembered.iter_mut().filter(|one| one.last_tick == u64::MAX) {
-            if let Some(latest) = &latest {
-                one.last_tick = latest.tick;
-                one.last_wall = latest.wall;
-            }
-        }
-        remembered
-    }
-
-    /// The points of one column between two wall-clock instants, both included, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownSubject`] when nothing of the subject is kept.
-    pub fn history(
-        &self,
-        subject: SubjectId,
-        column: usize,
-        start: UnixNanos,
-        end: UnixNanos,
-    ) -> Result<Vec<Point>, StoreError> {
-        let table = self.shared.ledger().subjects.get(&subject).map(|remembered| remembered.subject.table);
-        let table = table.ok_or(StoreError::UnknownSubject)?;
-        let mut points = Vec::new();
-        self.visit_blocks(start, end, |block| {
-            let decoded = codec::decode_subject(block, table, subject, |row| {
-                if (start..=end).contains(&row.wall) {
-                    points.push(Point { wall: row.wall, read_at: row.read_at, cell: row.cell(column) });
-                }
-            });
-            debug_assert!(decoded.is_some(), "a block written by this process decodes");
-        });
-        Ok(points)
-    }
-
-    /// Calls `visit` with a copy of each block that overlaps the range, oldest first, holding no lock meanwhile.
-    fn visit_blocks(&self, start: UnixNanos, end: UnixNanos, mut visit: impl FnMut(&[u8])) {
-        let overlaps = |info: &BlockInfo| info.earliest <= end && info.latest >= start;
-        let mut copy = Vec::new();
-        let mut done = 0;
-        loop {
-            copy.clear();
-            // Asked again for each block: while the last one was decoded, blocks may have been sealed or evicted. The
-            // open block's lock is taken first, as the writer does when it seals, so that no block slips between the two.
-            let open = self.shared.open();
-            let sealed = self.shared.sealed();
-            let next = sealed.blocks().find(|info| info.first_tick > done && overlaps(info));
-            let Some(info) = next else {
-                if open.info.ticks > 0 && overlaps(&open.info) {
-                    copy.extend_from_slice(&open.bytes);
-                }
-                break;
-            };
-            drop(open);
-            sealed.copy(info.first_tick, &mut copy);
-            drop(sealed);
-            done = info.last_tick;
-            visit(&copy);
-        }
-        if !copy.is_empty() {
-            visit(&copy);
-        }
+        let newest = {
+            let heads = self.shared.heads();
+            let newest = heads.newest();
+            newest.map_or((0, UnixNanos(0)), |info| (info.serial, info.wall))
+        };
+        self.shared.ledger().remembered(newest)
     }
 
     /// How full the ring is.
     #[must_use]
     pub fn stats(&self) -> StoreStats {
-        let (open_bytes, open) = {
-            let open = self.shared.open();
-            (open.bytes.len(), open.info)
+        let heads = self.shared.heads();
+        let arenas = self.shared.arenas();
+        let tier_stats = |tier| {
+            let arena = arenas.of(tier);
+            let mut stats = TierStats {
+                tier,
+                used_bytes: arena.used(),
+                budget_bytes: arena.size(),
+                points: 0,
+                samples: 0,
+                oldest: arena.extents().next().map(|oldest| oldest.info.earliest),
+            };
+            for extent in arena.extents() {
+                stats.points += extent.info.points as u64;
+                stats.samples += extent.info.cells;
+            }
+            stats
         };
-        let sealed = self.shared.sealed();
-        let mut stats = StoreStats {
-            used_bytes: sealed.used() + open_bytes,
-            budget_bytes: self.shared.budget_bytes,
-            ticks: open.ticks,
-            samples: open.cells,
-            oldest: (open.ticks > 0).then_some(open.earliest),
-            ..StoreStats::default()
-        };
-        for block in sealed.blocks() {
-            stats.ticks += block.ticks;
-            stats.samples += block.cells;
+        let mut tiers = Tier::ALL.map(tier_stats);
+        let [ticks, ..] = &mut tiers;
+        ticks.budget_bytes = self.shared.budget_bytes - arenas.0.iter().skip(1).map(Arena::size).sum::<usize>();
+        for head in heads.sealing.as_deref().into_iter().chain([&heads.current]) {
+            ticks.used_bytes += head.used();
+            ticks.points += head.frames.len() as u64;
+            ticks.samples += head.cells;
+            ticks.oldest = ticks.oldest.or(head.frames.first().map(|info| info.wall));
         }
-        stats.oldest = sealed.blocks().next().map(|block| block.earliest).or(stats.oldest);
-        drop(sealed);
+        drop((heads, arenas));
+        let [ticks, ..] = tiers;
         let ledger = self.shared.ledger();
-        stats.evicted_ticks = ledger.evicted_ticks;
-        stats.shed_rows = ledger.shed_rows;
-        stats.forgotten_subjects = ledger.forgotten_subjects;
-        stats
+        StoreStats {
+            used_bytes: tiers.iter().map(|tier| tier.used_bytes).sum(),
+            budget_bytes: self.shared.budget_bytes,
+            ticks: ticks.points,
+            evicted_ticks: ledger.evicted_ticks,
+            samples: tiers.iter().map(|tier| tier.samples).sum(),
+            shed_rows: ledger.shed_rows,
+            forgotten_subjects: ledger.forgotten_subjects,
+            oldest: tiers.iter().rev().find_map(|tier| tier.oldest),
+            tiers: tiers.to_vec(),
+        }
     }
 }

@@ -1,14 +1,28 @@
-//! Reading whole rows: one subject over time, and the whole node at one instant.
+//! Reading one subject over time: whole rows, or one column.
+//!
+//! In: a subject, columns, a range of the wall clock. Out: rows and points in the order in which they were read, from
+//! whichever tier has them. Of a bucket it is the last reading. Next: `view/`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
+use super::chunk::{Cells, Part, Stage, offset_usec};
+use super::head::{Head, read_at};
+use super::segment::Times;
 use super::tier::{Tier, TierUse};
-use super::{Store, StoreError, codec};
-use crate::sample::catalogue::Table;
-use crate::sample::row::{Row, RowRef};
-use crate::sample::{NodeSample, SubjectId};
-use crate::units::UnixNanos;
+use super::walk::{Span, View, Visitor, walk};
+use super::{Store, StoreError};
+use crate::sample::SubjectId;
+use crate::sample::row::{Cell, MAX_COLUMNS, Presence, RowRef};
+use crate::units::{MonotonicNanos, UnixNanos};
+
+/// One point of a column's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Wall clock of the tick.
+    pub wall: UnixNanos,
+    /// When the subject's files were read.
+    pub read_at: MonotonicNanos,
+    /// What was read.
+    pub cell: Cell,
+}
 
 /// One subject at one tick, or at the last tick of one bucket.
 #[derive(Debug, Clone, Copy)]
@@ -19,17 +33,6 @@ pub struct Observed<'a> {
     pub wall: UnixNanos,
     /// The subject's cells. Columns that were not asked for are absent.
     pub row: RowRef<'a>,
-}
-
-/// The whole node at one instant of the past, in the shape of a live sample.
-#[derive(Debug, Clone)]
-pub struct Moment {
-    /// How finely this part of the history is kept.
-    pub tier: Tier,
-    /// The tick at the instant, or the newest before it. Its tallies and self statistics are empty.
-    pub newest: Arc<NodeSample>,
-    /// The tick (or bucket) before it: what a rate needs. `None` at the beginning of history.
-    pub before: Option<Arc<NodeSample>>,
 }
 
 impl Store {
@@ -44,70 +47,211 @@ impl Store {
         columns: Option<&[usize]>,
         start: UnixNanos,
         end: UnixNanos,
-        mut visit: impl FnMut(Observed<'_>),
+        visit: impl FnMut(Observed<'_>),
     ) -> Result<Vec<TierUse>, StoreError> {
-        let table = self.table_of(subject)?;
-        let mut uses = Vec::new();
-        self.visit_blocks(start, end, |block| {
-            let _ = codec::decode_subject(block, table, subject, |decoded| {
-                if !(start..=end).contains(&decoded.wall) {
-                    return;
-                }
-                TierUse::note(&mut uses, Tier::Tick, decoded.wall);
-                let all = decoded.row();
-                let mut some = Row::new(all.values.len());
-                let row = match columns {
-                    None => all,
-                    Some(columns) => {
-                        some.read_at = all.read_at;
-                        columns.iter().for_each(|column| some.copy_cell(all, *column));
-                        some.as_ref()
-                    }
-                };
-                visit(Observed { tier: Tier::Tick, wall: decoded.wall, row });
-            });
-        });
-        Ok(uses)
+        let span = self.span(subject, start, end)?;
+        let mut rows = Rows {
+            span,
+            columns,
+            visit,
+            uses: Vec::new(),
+            times: Times::default(),
+            offsets: Vec::new(),
+            varying: Vec::new(),
+            free: Vec::new(),
+            stage: Stage::default(),
+            walls: Vec::new(),
+        };
+        walk(&self.shared, &span, &mut rows);
+        rows.finish();
+        Ok(rows.uses)
     }
 
-    /// The node as it was at an instant: at the newest tick that is not later. `None` before the beginning of history.
-    #[must_use]
-    pub fn moment(&self, at: UnixNanos) -> Option<Moment> {
-        let mut ticks: BTreeMap<UnixNanos, NodeSample> = BTreeMap::new();
-        let latest = self.latest()?;
-        let since = UnixNanos(at.0.saturating_sub(120_000_000_000));
-        for known in self.remembered() {
-            let subject = &known.subject;
-            let _ = self.rows(subject.id, None, since, at, |observed| {
-                let sample = ticks.entry(observed.wall).or_insert_with(|| {
-                    let mut sample = NodeSample::new();
-                    sample.wall = observed.wall;
-                    sample.started_at = observed.row.read_at;
-                    sample.machine = Arc::clone(&latest.machine);
-                    sample
-                });
-                sample.started_at = sample.started_at.min(observed.row.read_at);
-                sample.ended_at = sample.ended_at.max(observed.row.read_at);
-                if let Some(subjects) = Arc::make_mut(&mut sample.roster).subjects_mut(subject.table) {
-                    subjects.push(Arc::clone(subject));
-                }
-                if let Some(rows) = sample.rows_mut(subject.table) {
-                    rows.push(observed.row);
-                }
-            });
+    /// The points of one column between two wall-clock instants, both included, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSubject`] when nothing of the subject is kept.
+    pub fn history(
+        &self,
+        subject: SubjectId,
+        column: usize,
+        start: UnixNanos,
+        end: UnixNanos,
+    ) -> Result<Vec<Point>, StoreError> {
+        let span = self.span(subject, start, end)?;
+        let mut column = Column { span, column, points: Vec::new(), decoder: ColumnDecoder::default() };
+        walk(&self.shared, &span, &mut column);
+        Ok(column.points)
+    }
+
+    pub(super) fn span(&self, subject: SubjectId, start: UnixNanos, end: UnixNanos) -> Result<Span, StoreError> {
+        let table = self.shared.ledger().table_of(subject).ok_or(StoreError::UnknownSubject)?;
+        Ok(Span { subject, table, start, end })
+    }
+}
+
+/// Decodes one column of a chunk with its instants. Its memory is reused.
+#[derive(Debug, Default)]
+pub(super) struct ColumnDecoder {
+    pub times: Times,
+    pub offsets: Vec<u64>,
+    pub cells: Cells,
+}
+
+impl ColumnDecoder {
+    /// Decodes times, offsets and one part. `None` when something is damaged.
+    pub fn decode(&mut self, view: &View<'_>, part: Part<'_>) -> Option<()> {
+        view.times(&mut self.times)?;
+        view.chunk.offsets(&mut self.offsets)?;
+        self.cells.decode(part, view.chunk.rows)
+    }
+
+    /// The rows that count: number, point, reading.
+    pub fn rows<'a>(&'a self, view: &'a View<'_>) -> impl Iterator<Item = (usize, usize, Point)> + 'a {
+        view.chunk.map.points().zip(&self.offsets).enumerate().filter_map(|(row, (point, offset))| {
+            view.counts(&self.times, point).then(|| {
+                let read_at = self.times.read_at(point, offset_usec(*offset));
+                (row, point, Point { wall: self.times.wall_of(point), read_at, cell: self.cells.cell(row) })
+            })
+        })
+    }
+}
+
+struct Column {
+    span: Span,
+    column: usize,
+    points: Vec<Point>,
+    decoder: ColumnDecoder,
+}
+
+impl Visitor for Column {
+    fn chunk(&mut self, view: &View<'_>) {
+        let Self { span, points, decoder, column } = self;
+        let decoded = view.chunk.part(*column).and_then(|part| decoder.decode(view, part));
+        if decoded.is_some() {
+            points.extend(decoder.rows(view).map(|(_, _, point)| point).filter(|point| span.contains(point.wall)));
         }
-        let numbered = (1..).zip(ticks.into_values()).map(|(tick, mut sample)| {
-            sample.tick = tick;
-            Arc::new(sample)
-        });
-        let last: Vec<_> = numbered.collect();
-        let newest = Arc::clone(last.last()?);
-        let before = last.len().checked_sub(2).and_then(|index| last.get(index)).cloned();
-        Some(Moment { tier: Tier::Tick, newest, before })
     }
 
-    pub(super) fn table_of(&self, subject: SubjectId) -> Result<Table, StoreError> {
-        let table = self.shared.ledger().subjects.get(&subject).map(|remembered| remembered.subject.table);
-        table.ok_or(StoreError::UnknownSubject)
+    fn head(&mut self, head: &Head, done: u64) {
+        let Self { span, points, column, .. } = self;
+        head.column(span.table, span.subject, *column, |info, read_at, cell| {
+            if info.serial > done && span.contains(info.wall) {
+                points.push(Point { wall: info.wall, read_at, cell });
+            }
+        });
+    }
+}
+
+struct Rows<'c, V> {
+    span: Span,
+    columns: Option<&'c [usize]>,
+    visit: V,
+    uses: Vec<TierUse>,
+    times: Times,
+    offsets: Vec<u64>,
+    /// Columns of the chunk that vary, decoded.
+    varying: Vec<(usize, Cells)>,
+    free: Vec<Cells>,
+    /// Rows of the heads, visited when no lock is held.
+    stage: Stage,
+    walls: Vec<(UnixNanos, MonotonicNanos)>,
+}
+
+impl<V: FnMut(Observed<'_>)> Rows<'_, V> {
+    fn finish(&mut self) {
+        for (index, (wall, read_at)) in self.walls.iter().enumerate() {
+            let Some((values, present, unlimited)) = self.stage.row(index) else { continue };
+            let (mut some, mut limits) = (*present, *unlimited);
+            if let Some(columns) = self.columns {
+                let mut asked = Presence::NONE;
+                columns.iter().for_each(|column| asked.put(*column, true));
+                let keep =
+                    |words: &mut Presence| words.0.iter_mut().zip(asked.0).for_each(|(word, mask)| *word &= mask);
+                keep(&mut some);
+                keep(&mut limits);
+            }
+            TierUse::note(&mut self.uses, Tier::Tick, *wall);
+            let row = RowRef { values, present: &some, unlimited: &limits, read_at: *read_at };
+            (self.visit)(Observed { tier: Tier::Tick, wall: *wall, row });
+        }
+    }
+
+    fn decode(&mut self, view: &View<'_>) -> Option<()> {
+        view.times(&mut self.times)?;
+        view.chunk.offsets(&mut self.offsets)?;
+        let mut values = [0u64; MAX_COLUMNS];
+        let (mut present, mut unlimited) = (Presence::NONE, Presence::NONE);
+        self.free.extend(self.varying.drain(..).map(|(_, cells)| cells));
+        let (asked, varying, free) = (self.columns, &mut self.varying, &mut self.free);
+        let mut whole = true;
+        view.chunk.parts(|column, part| {
+            if asked.is_some_and(|asked| !asked.contains(&column)) {
+                return true;
+            }
+            match part {
+                Part::Absent => {}
+                Part::Unlimited => unlimited.put(column, true),
+                Part::Constant(value) => {
+                    present.put(column, true);
+                    if let Some(cell) = values.get_mut(column) {
+                        *cell = value;
+                    }
+                }
+                other => {
+                    let mut cells = free.pop().unwrap_or_default();
+                    whole &= cells.decode(other, view.chunk.rows).is_some();
+                    present.put(column, true);
+                    varying.push((column, cells));
+                }
+            }
+            whole
+        })?;
+        if !whole {
+            return None;
+        }
+        let stride = view.chunk.table.metrics().len();
+        for (row, (point, offset)) in view.chunk.map.points().zip(&self.offsets).enumerate() {
+            let wall = self.times.wall_of(point);
+            if !self.span.contains(wall) || !view.counts(&self.times, point) {
+                continue;
+            }
+            for (column, cells) in &self.varying {
+                let cell = cells.cell(row);
+                if let Some(value) = values.get_mut(*column) {
+                    *value = cell.value().unwrap_or(0);
+                }
+                if !cells.all_numbers() {
+                    present.put(*column, cell.value().is_some());
+                    unlimited.put(*column, cell == Cell::Unlimited);
+                }
+            }
+            let read_at = self.times.read_at(point, offset_usec(*offset));
+            TierUse::note(&mut self.uses, view.info.tier, wall);
+            let values = values.get(..stride).unwrap_or_default();
+            let row = RowRef { values, present: &present, unlimited: &unlimited, read_at };
+            (self.visit)(Observed { tier: view.info.tier, wall, row });
+        }
+        Some(())
+    }
+}
+
+impl<V: FnMut(Observed<'_>)> Visitor for Rows<'_, V> {
+    fn chunk(&mut self, view: &View<'_>) {
+        let _damaged = self.decode(view).is_none();
+    }
+
+    fn head(&mut self, head: &Head, done: u64) {
+        let Self { span, stage, walls, .. } = self;
+        if walls.is_empty() {
+            stage.begin(span.table.metrics().len());
+        }
+        head.stage(span.table, span.subject, |number, offset_usec, row| {
+            let Some(info) = head.frames.get(number) else { return };
+            if info.serial > done && span.contains(info.wall) {
+                stage.push(walls.len(), offset_usec, row);
+                walls.push((info.wall, read_at(info, offset_usec)));
+            }
+        });
     }
 }

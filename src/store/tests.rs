@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::query::{Fold, Windows};
 use super::*;
-use crate::sample::Roster;
-use crate::sample::row::{Column, Row};
-use crate::units::Limit;
+use crate::sample::catalogue::{Kind, Table};
+use crate::sample::row::{Cell, Column, Row};
+use crate::sample::{Roster, Subject, SubjectId};
+use crate::units::{Limit, MonotonicNanos};
 
 #[derive(Clone, Copy)]
 struct At(usize);
@@ -54,6 +56,13 @@ fn sample(tick: u64, roster: &Arc<Roster>, mut fill: impl FnMut(&Subject, &mut R
         }
     }
     Arc::new(sample)
+}
+
+/// A budget in which a few hundred ticks fill all tiers.
+const SMALL: usize = 256 << 10;
+
+fn tick_of(wall: UnixNanos) -> u64 {
+    (wall.0 - 1_700_000_000_000_000_000) / 1_000_000_000
 }
 
 fn all(store: &Store, id: u64, column: usize) -> Vec<Point> {
@@ -149,15 +158,19 @@ fn a_wall_clock_that_jumps_back_loses_no_tick() {
 
 #[test]
 fn the_budget_holds_and_the_oldest_ticks_go_first() {
-    let (mut writer, store) = ring(LEAST_BUDGET_BYTES).unwrap();
-    let ids: Vec<(u64, Table)> = (1..=40).map(|id| (id, Table::Cgroup)).collect();
+    let (mut writer, store) = ring_of(SMALL);
+    let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
     let who = roster(1, &ids);
     let mut state = 1u64;
+    let mut written = BTreeMap::new();
     for tick in 1..=1500 {
-        writer.append(sample(tick, &who, |_, row| {
-            for column in 0..60 {
+        writer.append(sample(tick, &who, |subject, row| {
+            for column in 0..12 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 row.put(At(column), Some(state >> 33));
+                if subject.id.0 == 1 && column == 0 {
+                    written.insert(tick, state >> 33);
+                }
             }
         }));
         let stats = store.stats();
@@ -166,11 +179,17 @@ fn the_budget_holds_and_the_oldest_ticks_go_first() {
     }
     let stats = store.stats();
     assert!(stats.evicted_ticks > 0, "{stats:?}");
-    let walls: Vec<UnixNanos> = all(&store, 1, 0).into_iter().map(|point| point.wall).collect();
-    assert_eq!(walls.len() as u64, stats.ticks);
-    assert_eq!(walls.first().copied(), stats.oldest);
-    assert!(walls.is_sorted());
-    assert_eq!(walls.last().copied(), store.latest().map(|sample| sample.wall));
+    let points = all(&store, 1, 0);
+    let ticks: Vec<u64> = points.iter().map(|point| tick_of(point.wall)).collect();
+    let fine = usize::try_from(stats.ticks).unwrap();
+    let (older, newest) = ticks.split_at(ticks.len() - fine);
+    assert_eq!(newest, (1501 - stats.ticks..=1500).collect::<Vec<_>>(), "the newest are all there");
+    assert!(!older.is_empty());
+    assert!(ticks.windows(2).all(|pair| (1..=60).contains(&(pair[1] - pair[0]))), "{older:?} then {newest:?}");
+    assert_eq!(Some(tick_of(stats.oldest.unwrap())), ticks.first().copied());
+    for point in &points {
+        assert_eq!(point.cell, Cell::Value(written[&tick_of(point.wall)]));
+    }
 }
 
 #[test]
@@ -307,4 +326,143 @@ proptest! {
             prop_assert_eq!(found, expected, "subject {} column {}", id, column);
         }
     }
+}
+
+/// A counter and a gauge that jitter, and a gauge that rests: what every tier must agree about.
+fn drift(tick: u64, id: u64) -> (u64, u64) {
+    let noise = (tick * 7919 + id * 104_729) % 1009;
+    (tick * 1000 + noise, 50_000_000 + noise * 4096)
+}
+
+#[test]
+fn every_tier_tells_the_same_increases_and_the_exact_least_largest_and_mean() {
+    let (mut writer, store) = ring_of(SMALL);
+    let (counter, gauge) = (0, Table::Cgroup.column("memory_current_bytes").unwrap());
+    assert_eq!(Table::Cgroup.metrics()[counter].kind, Kind::Counter);
+    let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
+    let who = roster(1, &ids);
+    let last = 12_000u64;
+    let noise = |tick: u64, column: u64| (tick * 2_654_435_761 + column * 40_503) % 1_000_003;
+    for tick in 1..=last {
+        writer.append(sample(tick, &who, |subject, row| {
+            let (count, size) = drift(tick, subject.id.0);
+            row.put(At(counter), Some(count));
+            row.put(At(gauge), Some(size));
+            (60..64).for_each(|column| row.put(At(column), Some(noise(tick, column as u64))));
+        }));
+    }
+    let stats = store.stats();
+    assert!(stats.tiers.iter().all(|tier| tier.points > 20), "all tiers are in use: {stats:?}");
+    let first = tick_of(stats.oldest.unwrap()).next_multiple_of(60) + 60;
+    let wall = |tick: u64| UnixNanos(1_700_000_000_000_000_000 + tick * 1_000_000_000);
+    // 1,700,000,000 is a multiple of 20, not of 60.
+    let begin = first + (60 - (1_700_000_000 + first) % 60) % 60;
+    let count = usize::try_from((last - begin) / 60).unwrap();
+    let windows = Windows { start: wall(begin), step_nanos: 60_000_000_000, count };
+    for id in [1, 3, 5] {
+        let (folds, uses) = store.fold(SubjectId(id), counter, windows).unwrap();
+        let (quick, _) = store.fold_increase(SubjectId(id), counter, windows).unwrap();
+        let used: Vec<Tier> = uses.iter().map(|used| used.tier).collect();
+        assert_eq!(used, [Tier::Minute, Tier::TenSeconds, Tier::Tick]);
+        for (number, (fold, quick)) in (0u64..).zip(folds.iter().zip(&quick)) {
+            let (from, until) = (begin + number * 60, begin + number * 60 + 59);
+            let exact = drift(until, id).0 - drift(from - 1, id).0;
+            assert_eq!((fold.increase, fold.elapsed_nanos), (u128::from(exact), 60_000_000_000), "{id} at {number}");
+            assert_eq!(
+                (quick.increase, quick.elapsed_nanos, quick.last),
+                (fold.increase, fold.elapsed_nanos, fold.last)
+            );
+            assert_eq!((fold.last, fold.last_wall), (Cell::Value(drift(until, id).0), wall(until)));
+        }
+        let (folds, _) = store.fold(SubjectId(id), gauge, windows).unwrap();
+        for (number, fold) in (0u64..).zip(&folds) {
+            let sizes: Vec<u64> = (0..60).map(|second| drift(begin + number * 60 + second, id).1).collect();
+            let sum: u64 = sizes.iter().sum();
+            assert_eq!(
+                (fold.values, Some(&fold.min), Some(&fold.max), fold.sum),
+                (60, sizes.iter().min(), sizes.iter().max(), u128::from(sum)),
+                "{id} at {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_counter_that_falls_keeps_its_exact_increases_when_it_becomes_coarser() {
+    let (mut writer, store) = ring_of(SMALL);
+    let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
+    let who = roster(1, &ids);
+    let value = |tick: u64| tick % 137 * 10;
+    let last = 4_000;
+    for tick in 1..=last {
+        writer.append(sample(tick, &who, |subject, row| {
+            row.put(At(0), Some(value(tick)));
+            (60..80)
+                .for_each(|column| row.put(At(column), Some((tick * 48_271 * subject.id.0 * column as u64) % 65_537)));
+        }));
+    }
+    let stats = store.stats();
+    let oldest = tick_of(stats.oldest.unwrap());
+    let begin = (oldest + 200) / 100 * 100;
+    let count = usize::try_from((last - begin) / 100).unwrap();
+    let start = UnixNanos(1_700_000_000_000_000_000 + begin * 1_000_000_000);
+    let (folds, uses) = store.fold(SubjectId(5), 0, Windows { start, step_nanos: 100_000_000_000, count }).unwrap();
+    assert!(uses.len() >= 2, "{uses:?}");
+    // Windows of ten seconds' multiples are exact; those whose edge lies inside a minute's bucket are left out.
+    let exact_from = stats.tiers[1].oldest.map_or(0, tick_of) + 100;
+    let mut checked = 0;
+    for (number, fold) in (0u64..).zip(&folds) {
+        let from = begin + number * 100;
+        if from < exact_from {
+            continue;
+        }
+        let steps = (from..from + 100).map(|tick| value(tick).checked_sub(value(tick - 1)).unwrap_or(0));
+        assert_eq!(fold.increase, u128::from(steps.sum::<u64>()), "window {number} from {from}");
+        checked += 1;
+    }
+    assert!(checked > 5);
+}
+
+#[test]
+fn a_moment_of_the_past_is_the_node_as_it_was() {
+    let (mut writer, store) = ring_of(SMALL);
+    let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).chain([(99, Table::Node)]).collect();
+    let who = roster(1, &ids);
+    for tick in 1..=3000u64 {
+        writer.append(sample(tick, &who, |subject, row| {
+            let columns = 0..if subject.table == Table::Node { 10 } else { 15 };
+            columns
+                .for_each(|column| row.put(At(column), Some((tick * 48_271 * subject.id.0 + column as u64) % 65_537)));
+        }));
+    }
+    let wall = |tick: u64| UnixNanos(1_700_000_000_000_000_000 + tick * 1_000_000_000);
+    let tiers = store.stats().tiers;
+    let [from_tick, from_ten_seconds, oldest] = [0, 1, 2].map(|tier: usize| tick_of(tiers[tier].oldest.unwrap()));
+    assert!(store.moment(wall(oldest - 1)).is_none(), "before the beginning of history there is nothing");
+    let mut tiers = Vec::new();
+    for at in [oldest, oldest + 65, from_ten_seconds + 25, from_tick, from_tick + 130, 2990, 2999, 3000, 9999] {
+        let moment = store.moment(wall(at)).unwrap();
+        let tick = tick_of(moment.newest.wall);
+        let coarseness = moment.tier.bucket_nanos().unwrap_or(1_000_000_000) / 1_000_000_000;
+        assert!(tick <= at && tick + coarseness > at.min(3000), "{at} is answered by {tick} of {:?}", moment.tier);
+        tiers.push(moment.tier);
+        let steps = moment.before.iter().map(|before| (Arc::clone(before), tick_of(before.wall)));
+        for (sample, tick) in steps.chain([(Arc::clone(&moment.newest), tick)]) {
+            assert_eq!(sample.roster.subjects(Table::Cgroup).len(), 5);
+            for (subject, row) in sample.iter(Table::Cgroup).chain(sample.iter(Table::Node)) {
+                assert_eq!(row.cell(At(3)), Cell::Value((tick * 48_271 * subject.id.0 + 3) % 65_537));
+                assert_eq!(row.read_at, MonotonicNanos(tick * 1_000_000_000 + subject.id.0 * 7_000));
+            }
+        }
+    }
+    tiers.dedup();
+    assert_eq!(tiers, [Tier::Minute, Tier::TenSeconds, Tier::Tick]);
+}
+
+#[test]
+fn a_fold_of_nothing_is_empty() {
+    let (mut writer, store) = ring(LEAST_BUDGET_BYTES).unwrap();
+    writer.append(sample(1, &roster(1, &[(1, Table::Node)]), |_, _| {}));
+    let windows = Windows { start: UnixNanos(0), step_nanos: 1, count: 3 };
+    assert_eq!(store.fold(SubjectId(1), 0, windows).unwrap(), (vec![Fold::EMPTY; 3], Vec::new()));
 }

@@ -3,9 +3,6 @@
 //! In: a subject, a column, windows of the wall clock. Out: a [`Fold`] per window: everything that an aggregation over
 //! time needs, taken from whichever tier holds that part of the history.
 
-use super::tier::TierUse;
-use super::{Store, StoreError};
-use crate::sample::SubjectId;
 use crate::sample::row::Cell;
 use crate::units::{MonotonicNanos, UnixNanos};
 
@@ -108,34 +105,5 @@ impl Fold {
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         (self.elapsed_nanos > 0).then(|| self.increase as f64 / (self.elapsed_nanos as f64 / 1e9))
-    }
-}
-
-/// How far before the first window the reading is looked for that its first increase begins at.
-const LOOKBACK_NANOS: u64 = 120_000_000_000;
-
-impl Store {
-    /// Folds one column of one subject, window by window.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownSubject`] when nothing of the subject is kept.
-    pub fn fold(
-        &self,
-        subject: SubjectId,
-        column: usize,
-        windows: Windows,
-    ) -> Result<(Vec<Fold>, Vec<TierUse>), StoreError> {
-        let mut folds = vec![Fold::EMPTY; windows.count];
-        let mut before = None;
-        let start = UnixNanos(windows.start.0.saturating_sub(LOOKBACK_NANOS));
-        let uses = self.rows(subject, Some(&[column]), start, windows.end(), |observed| {
-            let cell = observed.row.cell_at(column);
-            let fold = windows.index(observed.wall).and_then(|index| folds.get_mut(index));
-            if let Some(fold) = fold {
-                fold.add(observed.wall, cell, observed.row.read_at, before);
-            }
-            before = cell.value().map(|value| (observed.row.read_at, value));
-        })?;
-        Ok((folds, uses))
     }
 }
