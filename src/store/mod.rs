@@ -5,6 +5,7 @@
 //! A hard byte budget bounds it; the oldest history goes first. It never reads the kernel. Next: `view/`, `uplink/`.
 
 mod codec;
+mod file;
 pub mod query;
 mod read;
 mod ring;
