@@ -167,7 +167,9 @@ impl FileError {
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::NoRoom { .. } | Self::ReadOnly { .. } | Self::Locked { .. } | Self::NoMemory { .. } => Remedy::TryLater,
+            Self::NoRoom { .. } | Self::ReadOnly { .. } | Self::Locked { .. } | Self::NoMemory { .. } => {
+                Remedy::TryLater
+            }
             Self::NotARegularFile { .. }
             | Self::NotARingFile { .. }
             | Self::Absent { .. }

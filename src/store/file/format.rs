@@ -233,12 +233,7 @@ pub(super) fn record_read(id_crc: u32, bytes: &[u8]) -> Option<RecordHeader> {
     if crc32c::crc32c_append(id_crc, bytes.get(..20)?) != u32_at(bytes, 20)? {
         return None;
     }
-    Some(RecordHeader {
-        length,
-        payload_crc: u32_at(bytes, 4)?,
-        epoch: u64_at(bytes, 8)?,
-        index: u32_at(bytes, 16)?,
-    })
+    Some(RecordHeader { length, payload_crc: u32_at(bytes, 4)?, epoch: u64_at(bytes, 8)?, index: u32_at(bytes, 16)? })
 }
 
 /// Whether bytes that are no valid header once were the one of record `index` of `epoch`, as far as one can tell.
@@ -263,7 +258,8 @@ impl Framer {
     ///
     /// [`FileError::PastTheEnd`] when there is no part, or they have 4 GiB or more.
     pub fn frame(&self, sequence: u64, parts: &[&[u8]], into: &mut Vec<u8>) -> Result<(), FileError> {
-        let body = parts.iter().fold(SEGMENT_HEADER, |sum, part| sum.saturating_add(PART_ENTRY).saturating_add(part.len()));
+        let body =
+            parts.iter().fold(SEGMENT_HEADER, |sum, part| sum.saturating_add(PART_ENTRY).saturating_add(part.len()));
         let (Ok(total), Ok(count)) = (u32::try_from(body), u32::try_from(parts.len())) else {
             let needed = u64::try_from(body).unwrap_or(u64::MAX);
             return Err(FileError::PastTheEnd { place: "segment", needed, room: u64::from(u32::MAX) });

@@ -5,7 +5,8 @@
 //! The format is `docs/ring-format.md`. It never maps memory, never grows the file, and never overwrites a file that is
 //! not its own. Next: the store, which knows what the bytes mean.
 
-#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the store does not write to a file yet"))]
+#![cfg_attr(not(test), expect(dead_code, reason = "the store does not write to a file yet"))]
+#![allow(unused_imports, reason = "the store does not write to a file yet")]
 
 mod disk;
 mod error;
@@ -79,11 +80,8 @@ pub struct RingFile<D = OsDisk> {
 impl<D: Disk> RingFile<D> {
     /// Goes on writing where `recovered` says that the file ends.
     fn new(disk: D, path: PathBuf, geometry: Geometry, recovered: &Recovered) -> Self {
-        let stats = FileStats {
-            file_bytes: geometry.file_bytes(),
-            log_bytes: geometry.log_bytes,
-            ..FileStats::default()
-        };
+        let stats =
+            FileStats { file_bytes: geometry.file_bytes(), log_bytes: geometry.log_bytes, ..FileStats::default() };
         Self {
             disk,
             path,
@@ -181,7 +179,8 @@ impl<D: Disk> RingFile<D> {
     /// [`FileError::PastTheEnd`]; the write's and the barrier's errors, after which the newer directory is still there
     /// and the call may be repeated.
     pub fn write_directory(&mut self, payload: &[u8]) -> Result<(), FileError> {
-        let (sequence, slot) = self.directory.map_or((1, 0), |(newest, slot)| (newest.saturating_add(1), 1 - slot.min(1)));
+        let (sequence, slot) =
+            self.directory.map_or((1, 0), |(newest, slot)| (newest.saturating_add(1), 1 - slot.min(1)));
         let mut scratch = std::mem::take(&mut self.scratch);
         let framed = directory_frame(self.framer.file_id, sequence, payload, &mut scratch);
         let result = fits(framed, &scratch, self.geometry.directory_bytes, "directory").and_then(|_| {

@@ -179,7 +179,11 @@ impl Folder {
             Err(errno) => return Err(self.error(RING, "open")(errno)),
         };
         let stat = rustix::fs::fstat(&file).map_err(self.error(RING, "fstat"))?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(Some(OsDisk { file, _lock: None })) } else { Err(irregular()) }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            Ok(Some(OsDisk { file, _lock: None }))
+        } else {
+            Err(irregular())
+        }
     }
 
     fn head(&self, disk: &OsDisk) -> Result<Head, FileError> {
@@ -233,7 +237,12 @@ impl Folder {
     }
 
     /// A file of another geometry: all of it is read, a new file is filled with it, and takes its name.
-    fn rebuild(self, old: OsDisk, superblock: &Superblock, geometry: Geometry) -> Result<(RingFile, Recovered), FileError> {
+    fn rebuild(
+        self,
+        old: OsDisk,
+        superblock: &Superblock,
+        geometry: Geometry,
+    ) -> Result<(RingFile, Recovered), FileError> {
         let mut recovered = self.read(&old, superblock)?;
         let begun = match self.begin_new(geometry, superblock.file_id) {
             Err(FileError::NoRoom { .. }) if self.has_room_instead(&old.file, geometry) => {

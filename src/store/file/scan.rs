@@ -10,20 +10,21 @@ use rustix::io::Result;
 
 use super::disk::{Disk, read_extent};
 use super::format::{
-    DIRECTORY_HEADER, RECORD_HEADER, RECORD_STEP, STEP, SegmentHeader, SegmentStart, Superblock, directory_read, id_crc,
-    record_bytes, record_read, record_was_begun, segment_read, segment_table,
+    DIRECTORY_HEADER, RECORD_HEADER, RECORD_STEP, STEP, SegmentHeader, SegmentStart, Superblock, directory_read,
+    id_crc, record_bytes, record_read, record_was_begun, segment_read, segment_table,
 };
 use super::recovered::{Damaged, Log, Recovered, Segment};
 
-/// How often on average a byte of an arena may be summed up. Segments inside of damaged segments are looked for, and
-/// bytes made on purpose could nest them a million times.
+/// How often on average a byte may be summed up. Pieces inside of damaged pieces are looked for, and bytes made on
+/// purpose could nest them a million times.
 const PATIENCE: usize = 4;
 
 /// Reads everything.
 pub(super) fn read_everything<D: Disk>(disk: &D, superblock: &Superblock) -> Result<Recovered> {
     let Superblock { file_id, geometry } = *superblock;
     let mut recovered = Recovered::nothing(geometry, file_id);
-    let mut damaged = Damaged { truncated_bytes: geometry.file_bytes().saturating_sub(disk.length()?), ..Damaged::default() };
+    let mut damaged =
+        Damaged { truncated_bytes: geometry.file_bytes().saturating_sub(disk.length()?), ..Damaged::default() };
     let mut unreadable = 0;
     for slot in 0..2 {
         let mut bytes = read_extent(disk, geometry.directory_at(slot), geometry.directory_bytes, &mut unreadable)?;
@@ -73,6 +74,7 @@ fn scan_log(file_id: u64, bytes: Vec<u8>) -> (Log, u64) {
     // The index that the next record should have, counting records whose payload is damaged.
     let mut expected = 0;
     let mut lost = 0_u64;
+    let mut patience = bytes.len().saturating_mul(PATIENCE);
     let mut at = 0;
     // Where the next record should begin, if nothing is damaged.
     let mut due = 0;
@@ -104,13 +106,17 @@ fn scan_log(file_id: u64, bytes: Vec<u8>) -> (Log, u64) {
         expected = header.index.saturating_add(1);
         let start = at + RECORD_HEADER;
         let payload = start..start.saturating_add(header.length);
-        at = at.saturating_add(record_bytes(header.length));
-        due = at;
-        if bytes.get(payload.clone()).is_some_and(|payload| crc32c::crc32c(payload) == header.payload_crc) {
+        let intact = bytes.get(payload.clone()).is_some_and(|payload| crc32c::crc32c(payload) == header.payload_crc);
+        patience = patience.saturating_sub(header.length);
+        if intact {
             places.push((header.index, payload));
         } else {
             lost += 1;
         }
+        due = at.saturating_add(record_bytes(header.length));
+        // A damaged record may be an old one, and newer ones lie across it. Each must be seen, if only for its epoch:
+        // else the next log could take the same one, and its records mix with those.
+        at = if intact || patience == 0 { due } else { at + RECORD_STEP };
     }
     (Log { epoch, places, buffer: bytes }, lost)
 }
