@@ -23,6 +23,7 @@ mod arena;
 mod chunk;
 mod coarsen;
 mod column;
+mod file;
 mod fold;
 mod head;
 mod ledger;
@@ -37,22 +38,6 @@ mod tier;
 mod walk;
 mod wire;
 mod writer;
-
-mod file {
-    #[derive(Debug, Clone, Copy, Default)]
-    pub(super) struct Framer;
-    impl Framer {
-        pub fn frame(&self, _sequence: u64, parts: &[&[u8]], into: &mut Vec<u8>) -> Result<(), ()> {
-            into.clear();
-            into.resize(40 + 8 * parts.len(), 0);
-            into[28..32].copy_from_slice(&(parts.len() as u32).to_le_bytes());
-            for part in parts {
-                into.extend_from_slice(part);
-            }
-            Ok(())
-        }
-    }
-}
 
 pub use ledger::Remembered;
 pub use moment::Moment;
