@@ -131,6 +131,15 @@ impl Layout {
     /// Renders the label blocks of a roster.
     #[must_use]
     pub fn new(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
+        let mut layout = Self::with_twins(roster, machine, labels);
+        layout.drop_twins();
+        layout
+    }
+
+    /// The same for a roster of all that history knows: there several subjects may have one block, such as the
+    /// instances of a container that was restarted. Their order says whom [`Layout::new`] would show.
+    #[must_use]
+    pub fn with_twins(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
         let mut layout = Self {
             roster: Arc::clone(&roster),
             machine: Arc::clone(&machine),
@@ -143,7 +152,6 @@ impl Layout {
         layout.add_owned(&roster, &owners);
         layout.add_node(&roster);
         layout.add_machine(&machine);
-        layout.drop_twins();
         layout
     }
 
