@@ -12,6 +12,7 @@ use ringside::store::{Store, StoreWriter, ring};
 use ringside::view::Answer;
 use ringside::view::http::{Context, HttpServer, Limits};
 use ringside::view::prometheus::{Exposition, Labels};
+use ringside::view::remote::Remote;
 
 #[cfg(test)]
 mod facts {
@@ -38,7 +39,8 @@ mod facts {
     fn start_with(limits: Limits) -> Server {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let context = Context { store, exposition: exposition.clone(), api };
+        let remote = Remote::new(store.clone(), Labels::Full);
+        let context = Context { store, exposition: exposition.clone(), api, remote };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -277,7 +279,9 @@ mod facts {
         let server = start();
         let (_, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let error = HttpServer::bind(server.address, Context { store, exposition, api }).unwrap_err().to_string();
+        let remote = Remote::new(store.clone(), Labels::Full);
+        let context = Context { store, exposition, api, remote };
+        let error = HttpServer::bind(server.address, context).unwrap_err().to_string();
         assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
     }
 
