@@ -72,8 +72,11 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let node_name = config.node_name.as_deref();
     let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
     let (mut writer, store) = store::ring(config.ring_bytes)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     let exposition = Exposition::new(store.clone(), labels(config.labels));
     let server = {
         let _entered = runtime.enter();

@@ -56,7 +56,9 @@ pub async fn start(
         })
     });
     match rest.recv().await {
-        Some(first) => Ok(Either::Right(Streamed { first: Some(first), rest, work: Some(work), _streaming: streaming })),
+        Some(first) => {
+            Ok(Either::Right(Streamed { first: Some(first), rest, work: Some(work), _streaming: streaming }))
+        }
         None => work.await.unwrap_or_else(|error| Err(failed(&error))).map(|()| Either::Left(Full::default())),
     }
 }

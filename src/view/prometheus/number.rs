@@ -85,6 +85,7 @@ fn push_decimal(out: &mut Vec<u8>, units: u64, places: u8) {
 #[must_use]
 pub const fn places(unit: Unit) -> u8 {
     match unit {
+        Unit::Nanos => 9,
         Unit::Usec => 6,
         Unit::Msec => 3,
         Unit::Ticks | Unit::Hundredths => 2,

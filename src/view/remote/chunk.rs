@@ -237,7 +237,8 @@ pub(crate) mod tests {
             (1_700_003_713_001, 0.0),
             (1_700_003_714_001, 123_456.789),
         ]);
-        let written = "0008 80a0abfef962 3ff0000000000000 e807 3603 8001c07fffdc2327c1f5f1af21e44003acfc2bf20f0000000000
+        let written =
+            "0008 80a0abfef962 3ff0000000000000 e807 3603 8001c07fffdc2327c1f5f1af21e44003acfc2bf20f0000000000
             3567e09f8df90f22001d67fffffffffffc91568c3fc0fe240c9fbe76c9";
         let expected = bytes(written);
         assert_eq!(encode(&rough), expected);

@@ -67,7 +67,9 @@ pub enum RemoteError {
     #[error(transparent)]
     Matcher(#[from] MatcherError),
     /// The message would be too long.
-    #[error("the request has {bytes} bytes when decompressed; at most {most} are taken: ask with fewer or shorter matchers")]
+    #[error(
+        "the request has {bytes} bytes when decompressed; at most {most} are taken: ask with fewer or shorter matchers"
+    )]
     TooLong {
         /// What it says of itself.
         bytes: usize,

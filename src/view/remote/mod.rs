@@ -24,8 +24,6 @@ pub mod messages;
 pub mod read;
 pub mod samples;
 pub mod select;
-#[cfg(test)]
-mod tests;
 
 pub use export::Export;
 pub use limits::{Limits, RemoteError};

@@ -169,8 +169,7 @@ impl Work<'_> {
         let mut samples = selection.samples(&self.remote.store, series, range);
         samples.extend(selection.end_mark(series, &samples, range));
         let left = self.samples_left.checked_sub(samples.len());
-        self.samples_left =
-            left.ok_or(RemoteError::TooMuch { most: limits.samples, what: "samples", hint: "" })?;
+        self.samples_left = left.ok_or(RemoteError::TooMuch { most: limits.samples, what: "samples", hint: "" })?;
         Ok(samples)
     }
 
@@ -196,11 +195,7 @@ impl Work<'_> {
 }
 
 /// One series as a frame.
-fn frame(
-    query_index: i64,
-    labels: Vec<super::messages::Label>,
-    samples: &[Sample],
-) -> Result<Bytes, RemoteError> {
+fn frame(query_index: i64, labels: Vec<super::messages::Label>, samples: &[Sample]) -> Result<Bytes, RemoteError> {
     let chunk = |samples: &[Sample]| Chunk {
         min_time_ms: samples.first().map_or(0, |first| first.timestamp),
         max_time_ms: samples.last().map_or(0, |last| last.timestamp),

@@ -32,7 +32,7 @@ pub fn walls(range: &RangeMs) -> Option<(UnixNanos, UnixNanos)> {
 }
 
 fn milliseconds(wall: UnixNanos) -> i64 {
-    i64::try_from(wall.0 / NANOS_PER_MS).unwrap_or(i64::MAX)
+    i64::try_from(wall.millis()).unwrap_or(i64::MAX)
 }
 
 struct Read {

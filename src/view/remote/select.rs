@@ -62,7 +62,9 @@ pub struct Selection {
 
 /// The families that history can answer: those with a series that a row is enough for.
 pub fn answered() -> impl Iterator<Item = &'static Family> {
-    families::all().filter(|family| family.series.iter().any(|series| reading(series).is_some()))
+    families::all()
+        .chain(families::agent::FAMILIES)
+        .filter(|family| family.series.iter().any(|series| reading(series).is_some()))
 }
 
 fn reading(series: &Series) -> Option<Reading> {
@@ -119,7 +121,10 @@ pub fn select(
     }
     Ok(Selection {
         series: joined(series),
-        formula: encoder::formula(&newest, &Layout::new(Arc::clone(&newest.roster), Arc::clone(&newest.machine), labels)),
+        formula: encoder::formula(
+            &newest,
+            &Layout::new(Arc::clone(&newest.roster), Arc::clone(&newest.machine), labels),
+        ),
         machine: Arc::clone(&newest.machine),
         interval_nanos: newest.self_stats.interval_nanos,
     })
