@@ -55,10 +55,7 @@ fn raw(agent: &Agent, id: &str, metric: &str) -> Vec<(i64, f64)> {
     }
     let answer = response.json();
     let points = answer["points"].as_array().unwrap_or_else(|| panic!("{answer}"));
-    points
-        .iter()
-        .filter_map(|point| Some(((point[0].as_f64()? * 1000.0).round() as i64, point[1].as_f64()?)))
-        .collect()
+    points.iter().filter_map(|point| Some(((point[0].as_f64()? * 1000.0).round() as i64, point[1].as_f64()?))).collect()
 }
 
 /// What PromQL makes of the samples of `[at - range, at]`: `rate`, written from its documentation and source.
@@ -115,12 +112,8 @@ fn gapless(prometheus: &Prometheus, promql: &str, start: i64) -> Vec<(BTreeMap<S
     assert!(answer["warnings"].is_null(), "{answer}");
     let series = answer["data"]["result"].as_array().unwrap();
     let one = |one: &serde_json::Value| {
-        let values: Vec<f64> = one["values"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|value| value[1].as_str().unwrap().parse().unwrap())
-            .collect();
+        let values: Vec<f64> =
+            one["values"].as_array().unwrap().iter().map(|value| value[1].as_str().unwrap().parse().unwrap()).collect();
         assert_eq!(values.len(), SECONDS as usize, "{promql} has gaps: {one}");
         assert!(values.iter().all(|value| value.is_finite()), "{promql}: {values:?}");
         (serde_json::from_value(one["metric"].clone()).unwrap(), values)
@@ -216,12 +209,8 @@ fn prometheus_answers_from_the_ring_what_the_raw_points_say() {
     let at = step(20);
     let both = format!("id=~\"/{}/docker-.*\"", cgroups.name.replace('.', "\\\\."));
     let topk = format!("topk(1, rate(container_cpu_usage_seconds_total{{{both}}}[5s]))");
-    let answer = prometheus.api(&format!(
-        "/api/v1/query?query={}&time={}.{:03}",
-        percent_encode(&topk),
-        at / 1000,
-        at % 1000
-    ));
+    let answer =
+        prometheus.api(&format!("/api/v1/query?query={}&time={}.{:03}", percent_encode(&topk), at / 1000, at % 1000));
     let top = &answer["data"]["result"];
     let (busy_rate, calm_rate) = (rate(&points, at, 5000).unwrap(), rate(&usage(&calm), at, 5000).unwrap());
     let (first, expected) = if busy_rate > calm_rate { (&busy, busy_rate) } else { (&calm, calm_rate) };
@@ -302,7 +291,8 @@ fn an_export_becomes_blocks_with_the_same_samples() {
         if raw(&agent, &id, "cpu_usage_usec").len() >= 12 { Ok(()) } else { Err("few points".to_owned()) }
     });
     let end = newest(&agent, &id);
-    let selector = percent_encode("{__name__=~\"container_cpu.*|container_memory.*|ringside_(node|agent)_.*|container_info\"}");
+    let selector =
+        percent_encode("{__name__=~\"container_cpu.*|container_memory.*|ringside_(node|agent)_.*|container_info\"}");
     let end_seconds = format!("{}.{:03}", end / 1000, end % 1000);
     let path = format!("/api/v1/export?match[]={selector}&start=0&end={end_seconds}&format=openmetrics");
     let response = agent.get(&path, &[]);
@@ -327,7 +317,8 @@ fn an_export_becomes_blocks_with_the_same_samples() {
     }
     let names = "container_cpu.*|container_memory.*|ringside_(node|agent)_.*|container_info";
     let body = request(vec![query(0, end, &[(MATCHES, "__name__", names)])], &[1]);
-    let series: Vec<_> = streamed(&agent.post("/api/v1/read", &[], &body).body).into_iter().map(|(_, one)| one).collect();
+    let series: Vec<_> =
+        streamed(&agent.post("/api/v1/read", &[], &body).body).into_iter().map(|(_, one)| one).collect();
     assert!(series.len() > 200, "{}", series.len());
     assert_eq!(dumped.len(), series.len());
     for one in series {
