@@ -6,7 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "a panic is how a test fails"
+    clippy::cast_possible_wrap,
+    reason = "a panic is how a test fails, and steps and milliseconds are small"
 )]
 
 mod remote_client;

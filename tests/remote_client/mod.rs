@@ -5,12 +5,6 @@
 //! chunks unpacked bit by bit.
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a panic is how a test fails")]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "the format is made of bits"
-)]
 
 use std::collections::BTreeMap;
 
@@ -165,12 +159,12 @@ fn unpack(data: &[u8]) -> Vec<(i64, f64)> {
         .map(|index| {
             if index == 0 {
                 let zigzag = bits.uvarint();
-                time = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+                time = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
                 value = bits.take(64);
                 return (time, f64::from_bits(value));
             }
             if index == 1 {
-                delta = bits.uvarint() as i64;
+                delta = bits.uvarint().cast_signed();
             } else {
                 let width = match () {
                     () if bits.take(1) == 0 => 0,
@@ -179,7 +173,7 @@ fn unpack(data: &[u8]) -> Vec<(i64, f64)> {
                     () if bits.take(1) == 0 => 20,
                     () => 64,
                 };
-                let mut change = bits.take(width) as i64;
+                let mut change = bits.take(width).cast_signed();
                 if (1..64).contains(&width) && change > 1 << (width - 1) {
                     change -= 1 << width;
                 }
@@ -188,8 +182,8 @@ fn unpack(data: &[u8]) -> Vec<(i64, f64)> {
             time += delta;
             if bits.take(1) == 1 {
                 if bits.take(1) == 1 {
-                    leading = bits.take(5) as u32;
-                    length = bits.take(6) as u32;
+                    leading = u32::try_from(bits.take(5)).unwrap();
+                    length = u32::try_from(bits.take(6)).unwrap();
                     if length == 0 {
                         length = 64;
                     }

@@ -178,19 +178,19 @@ pub(crate) mod tests {
             match index {
                 0 => {
                     let zigzag = reader.uvarint();
-                    time = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+                    time = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
                     value = reader.bits(64);
                 }
                 _ => {
                     if index == 1 {
-                        delta = reader.uvarint() as i64;
+                        delta = reader.uvarint().cast_signed();
                     } else {
                         let mut ones = 0;
                         while ones < 4 && reader.bit() == 1 {
                             ones += 1;
                         }
                         let width = [0, 14, 17, 20, 64][ones];
-                        let mut change = reader.bits(width) as i64;
+                        let mut change = reader.bits(width).cast_signed();
                         if width > 0 && width < 64 && change > 1 << (width - 1) {
                             change -= 1 << width;
                         }
@@ -199,8 +199,8 @@ pub(crate) mod tests {
                     time = time.wrapping_add(delta);
                     if reader.bit() == 1 {
                         if reader.bit() == 1 {
-                            leading = reader.bits(5) as u32;
-                            length = match reader.bits(6) as u32 {
+                            leading = u32::try_from(reader.bits(5)).unwrap();
+                            length = match u32::try_from(reader.bits(6)).unwrap() {
                                 0 => 64,
                                 length => length,
                             };
