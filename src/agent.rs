@@ -18,9 +18,13 @@ use crate::store::{self, StoreError};
 use crate::view::api;
 use crate::view::http::{Context, HttpError, HttpServer};
 use crate::view::prometheus::{Exposition, Labels};
+use crate::view::remote::Remote;
 
 /// Discovery events that may wait for the sampler; beyond it discovery waits.
 const EVENTS_CAP: usize = 16_384;
+
+/// Threads for answers that take their time: four for the API and expositions, and those that remote reads may hold.
+const BLOCKING_THREADS: usize = 6;
 
 /// Descriptors that are not for kept kernel files: connections, sockets of runtimes, the agent's own.
 const RESERVED_FILES: u64 = 512;
@@ -68,12 +72,16 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let node_name = config.node_name.as_deref();
     let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
     let (mut writer, store) = store::ring(config.ring_bytes)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     let exposition = Exposition::new(store.clone(), labels(config.labels));
     let server = {
         let _entered = runtime.enter();
-        let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer };
+        let remote = Remote::new(store.clone(), labels(config.labels));
+        let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
         HttpServer::bind(config.listen, context)?
     };
 

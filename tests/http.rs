@@ -12,6 +12,7 @@ use ringside::store::{Store, StoreWriter, ring};
 use ringside::view::Answer;
 use ringside::view::http::{Context, HttpServer, Limits};
 use ringside::view::prometheus::{Exposition, Labels};
+use ringside::view::remote::{self, Remote};
 
 #[cfg(test)]
 mod facts {
@@ -36,9 +37,14 @@ mod facts {
     }
 
     fn start_with(limits: Limits) -> Server {
+        start_bounded(limits, remote::Limits::default())
+    }
+
+    fn start_bounded(limits: Limits, history: remote::Limits) -> Server {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let context = Context { store, exposition: exposition.clone(), api };
+        let remote = Remote { store: store.clone(), labels: Labels::Full, limits: history };
+        let context = Context { store, exposition: exposition.clone(), api, remote };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -277,7 +283,9 @@ mod facts {
         let server = start();
         let (_, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let error = HttpServer::bind(server.address, Context { store, exposition, api }).unwrap_err().to_string();
+        let remote = Remote::new(store.clone(), Labels::Full);
+        let context = Context { store, exposition, api, remote };
+        let error = HttpServer::bind(server.address, context).unwrap_err().to_string();
         assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
     }
 
@@ -352,5 +360,69 @@ mod facts {
         drop(held);
         writer.append(Arc::new(synthetic::node(20, 21)));
         assert!(runtime.block_on(exposition.show(Default::default(), None)).is_ok());
+    }
+
+    #[test]
+    fn a_remote_read_whose_body_does_not_come_is_told_so() {
+        let server = start_with(Limits { head: Duration::from_millis(300), ..Limits::default() });
+        let (head, body) = server.ask("POST /api/v1/read", "Content-Length: 10\r\n");
+        assert!(head.starts_with("http/1.1 408"), "{head}");
+        assert!(String::from_utf8(body).unwrap().contains("did not come in time"));
+    }
+
+    #[test]
+    fn a_body_that_does_not_say_its_length_is_read_no_further_than_the_limit() {
+        let server = start();
+        let mut stream = server.connect();
+        write!(stream, "POST /api/v1/read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let chunk = [b"2000\r\n".as_slice(), &[0; 0x2000], b"\r\n"].concat();
+        // The server stops reading somewhere behind the limit; what does not fit into the sockets is not sent.
+        let mut sent = 0;
+        while sent < 9 && stream.write_all(&chunk).is_ok() {
+            sent += 1;
+        }
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 413");
+    }
+
+    #[test]
+    fn only_so_many_answers_are_made_at_once_and_a_client_that_does_not_read_loses_its_place() {
+        let history = remote::Limits {
+            at_once: 1,
+            waiting: 4,
+            wait: Duration::from_millis(300),
+            time: Duration::from_secs(2),
+            ..remote::Limits::default()
+        };
+        let mut server = start_bounded(Limits::default(), history);
+        for tick in 1..=30 {
+            server.tick(20, tick);
+        }
+        let export = "GET /api/v1/export?match[]=%7B__name__%3D~%22.%2B%22%7D&start=0";
+        let mut silent = server.connect();
+        write!(silent, "{export} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        silent.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        let (head, body) = server.ask("GET /api/v1/export?match[]=ringside_node_load1&start=0", "");
+        assert!(head.starts_with("http/1.1 429") && head.contains("retry-after: 5\r\n"), "{head}");
+        assert!(String::from_utf8(body).unwrap().contains("try again in a few seconds"));
+        // What is not history has its own places.
+        assert!(server.ask("GET /metrics", "").0.starts_with("http/1.1 200"));
+        let begun = Instant::now();
+        loop {
+            let (head, body) = server.ask("GET /api/v1/export?match[]=ringside_node_load1&start=0", "");
+            if head.starts_with("http/1.1 200") {
+                assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+                assert!(String::from_utf8(body).unwrap().contains("# EOF\n"));
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "the silent client still holds the only place: {head}");
+        }
+        // Its answer was broken off: no client takes a part for the whole.
+        let mut rest = Vec::new();
+        let _ = silent.read_to_end(&mut rest);
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "an answer that was broken off does not end as a whole one");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::catalogue::CGROUP_METRICS;
+use super::catalogue::{AGENT_METRICS, CGROUP_METRICS};
 use super::cgroup::{FileBudget, Gone, Hierarchies, ReadContext, SourceTable};
 use super::clock::{self, Schedule};
 use super::filesystem::FilesystemWatch;
@@ -86,6 +86,7 @@ pub struct Sampler {
     before: Row,
     budget: FileBudget,
     stats: SelfStats,
+    agent: Row,
     pool: Vec<Arc<NodeSample>>,
     tick: u64,
 }
@@ -117,6 +118,7 @@ impl Sampler {
             before: Row::new(CGROUP_METRICS.len()),
             budget: FileBudget { limit: options.kept_files, used: 0 },
             stats: SelfStats::default(),
+            agent: Row::new(AGENT_METRICS.len()),
             pool: (0..POOL).map(|_| Arc::new(NodeSample::new())).collect(),
             tick: 0,
         })
@@ -167,6 +169,8 @@ impl Sampler {
         let mut pooled = self.take_pooled();
         let ended_at = clock::monotonic();
         self.note_cost(ended_at.since(started_at), delay_nanos, missed);
+        self.stats.put_into(&mut self.agent, self.tick);
+        self.agent.read_at = ended_at;
         // The pool's member is not shared: `take_pooled` made sure.
         if let Some(sample) = Arc::get_mut(&mut pooled) {
             sample.tick = self.tick;
@@ -175,7 +179,7 @@ impl Sampler {
             sample.wall = wall;
             sample.machine = Arc::clone(&self.machine);
             sample.self_stats = self.stats.clone();
-            self.members.fill(sample, &self.node.rows);
+            self.members.fill(sample, &self.node.rows, &self.agent);
         }
         self.pool.push(Arc::clone(&pooled));
         pooled

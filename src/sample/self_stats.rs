@@ -1,5 +1,7 @@
 //! What the agent's own reading costs and what went wrong in it. Part of every sample; the views export it.
 
+use super::catalogue::{AgentColumn as A, TICK_BUCKET_COLUMNS};
+use super::row::Row;
 use crate::units::ErrorClass;
 
 /// Kernel files whose errors are counted apart. Small and fixed, so that counting allocates nothing.
@@ -113,10 +115,53 @@ pub struct SelfStats {
 }
 
 impl SelfStats {
+    /// Writes the agent's row of this tick. It allocates nothing.
+    pub fn put_into(&self, row: &mut Row, tick: u64) {
+        let mut ticks = 0;
+        for (column, count) in TICK_BUCKET_COLUMNS.into_iter().zip(self.tick_histogram) {
+            ticks += count;
+            row.put(column, Some(ticks));
+        }
+        for (column, value) in [
+            (A::TickDurationSumNanos, self.tick_duration_sum_nanos),
+            (A::TickDurationNanos, self.tick_duration_nanos),
+            (A::TickDelayNanos, self.tick_delay_nanos),
+            (A::Ticks, tick),
+            (A::MissedTicks, self.missed_ticks),
+            (A::SamplerCpuNanos, self.thread_cpu_nanos),
+            (A::KeptFiles, self.kept_files),
+            (A::KeptFilesLimit, self.kept_files_limit),
+            (A::Cgroups, self.cgroups),
+            (A::CgroupsShed, self.cgroups_shed),
+            (A::Discoveries, self.discoveries),
+        ] {
+            row.put(column, Some(value));
+        }
+    }
+
     /// Counts a failed read.
     pub fn count_error(&mut self, file: SourceFile, class: ErrorClass) {
         if let Some(count) = self.read_errors.get_mut(file as usize).and_then(|row| row.get_mut(class as usize)) {
             *count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::catalogue::AGENT_METRICS;
+
+    #[test]
+    fn the_buckets_of_the_row_are_cumulative_and_every_column_is_filled() {
+        let stats = SelfStats { tick_histogram: [1, 0, 2, 0, 0, 0, 0, 0, 0, 3, 4], ..SelfStats::default() };
+        let mut row = Row::new(AGENT_METRICS.len());
+        stats.put_into(&mut row, 10);
+        let buckets = TICK_BUCKET_COLUMNS.map(|column| row.value(column).unwrap());
+        assert_eq!(buckets, [1, 1, 3, 3, 3, 3, 3, 3, 3, 6, 10]);
+        assert_eq!(row.value(A::Ticks), Some(10));
+        for (index, metric) in AGENT_METRICS.iter().enumerate() {
+            assert!(row.as_ref().cell_at(index).value().is_some(), "{}", metric.name);
         }
     }
 }

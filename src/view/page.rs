@@ -2,7 +2,7 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 10] = [
+const ENDPOINTS: [(&str, &str); 11] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
@@ -10,6 +10,10 @@ const ENDPOINTS: [(&str, &str); 10] = [
     ("/api/v1/containers", "every container; <code>/{id}</code> one of them, <code>/{id}/history</code> its past"),
     ("/api/v1/pods", "the same by pod"),
     ("/api/v1/metrics", "every metric that has a history, with its unit and kernel file"),
+    (
+        "/api/v1/export?match[]=container_memory_rss",
+        "the past of any series of <code>/metrics</code>, as OpenMetrics with timestamps",
+    ),
     ("/openapi.json", "description of that API"),
     ("/livez", "whether the agent works"),
     ("/readyz", "whether it has read the node"),

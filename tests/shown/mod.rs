@@ -1,5 +1,7 @@
 //! A sample as it is shown, and how to find a series in it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

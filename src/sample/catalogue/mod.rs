@@ -5,10 +5,12 @@
 //! the ring stores them by position, and the views show them by name. A new metric is one line here, one `put` in its
 //! reader and, if Prometheus shall see it, one line in `view/`.
 
+mod agent;
 mod cgroup;
 mod network;
 mod node;
 
+pub use agent::{AGENT_METRICS, AgentColumn, TICK_BUCKET_COLUMNS};
 pub use cgroup::{CGROUP_METRICS, CgroupColumn, DEVICE_METRICS, DeviceColumn, HUGETLB_METRICS, HugetlbColumn};
 pub use network::{INTERFACE_METRICS, InterfaceColumn};
 pub use node::{
@@ -20,6 +22,8 @@ pub use node::{
 pub enum Unit {
     /// Microseconds.
     Usec,
+    /// Nanoseconds.
+    Nanos,
     /// Milliseconds.
     Msec,
     /// Clock ticks of 1/100 s (`USER_HZ`).
@@ -48,6 +52,7 @@ impl Unit {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Usec => "microseconds",
+            Self::Nanos => "nanoseconds",
             Self::Msec => "milliseconds",
             Self::Ticks => "ticks",
             Self::UnixSeconds => "unix_seconds",
@@ -119,11 +124,13 @@ pub enum Table {
     Disk,
     /// One row per mounted filesystem.
     Filesystem,
+    /// One row: the agent itself.
+    Agent,
 }
 
 impl Table {
     /// Every table, in the order in which a sample holds them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cgroup,
         Self::Device,
         Self::Hugetlb,
@@ -132,6 +139,7 @@ impl Table {
         Self::Cpu,
         Self::Disk,
         Self::Filesystem,
+        Self::Agent,
     ];
 
     /// The table's metrics, in column order.
@@ -146,6 +154,7 @@ impl Table {
             Self::Cpu => CPU_METRICS,
             Self::Disk => DISK_METRICS,
             Self::Filesystem => FILESYSTEM_METRICS,
+            Self::Agent => AGENT_METRICS,
         }
     }
 
@@ -218,6 +227,7 @@ mod tests {
                 assert!(!metric.source.is_empty() || !metric.source_v1.is_empty(), "{}", metric.name);
                 let suffix = match metric.unit {
                     Unit::Usec => "_usec",
+                    Unit::Nanos => "_nanos",
                     Unit::Msec => "_msec",
                     Unit::Ticks => "_ticks",
                     Unit::Bytes => "_bytes",

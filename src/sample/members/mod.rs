@@ -85,6 +85,7 @@ pub(super) struct Members {
     filesystems: Arc<Vec<Mounted>>,
     filesystem_subjects: Vec<Arc<Subject>>,
     node_subject: Arc<Subject>,
+    agent_subject: Arc<Subject>,
     roster: Arc<Roster>,
     changed: bool,
     next_id: u64,
@@ -95,6 +96,7 @@ impl Members {
     pub fn new(sysfs: &Path, page_sizes: Vec<Box<str>>) -> Self {
         let mut ids = 0;
         let node_subject = subject(&mut ids, Table::Node, "node".into());
+        let agent_subject = subject(&mut ids, Table::Agent, "agent".into());
         Self {
             device_links: KernelDir::open_root(&sysfs.join("dev/block")).ok(),
             page_sizes,
@@ -114,6 +116,7 @@ impl Members {
             filesystems: Arc::default(),
             filesystem_subjects: Vec::new(),
             node_subject: Arc::new(node_subject),
+            agent_subject: Arc::new(agent_subject),
             roster: Arc::default(),
             changed: true,
             next_id: ids,

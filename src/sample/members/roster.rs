@@ -44,6 +44,7 @@ impl Members {
             }
         };
         add(Table::Node, &self.node_subject);
+        add(Table::Agent, &self.agent_subject);
         for member in self.slots.iter_mut().flatten() {
             add(Table::Cgroup, &member.subject);
             let (owner, rows) = (&member.subject, &mut member.reader.rows);
@@ -93,7 +94,7 @@ impl Members {
     }
 
     /// Writes all rows into the sample, in the roster's order, and lets go of those that have ended.
-    pub fn fill(&mut self, sample: &mut NodeSample, node: &NodeRows) {
+    pub fn fill(&mut self, sample: &mut NodeSample, node: &NodeRows, agent: &Row) {
         sample.roster = Arc::clone(&self.roster);
         sample.tallies = Arc::clone(self.tallies.publish());
         sample.final_rows.clear();
@@ -108,6 +109,7 @@ impl Members {
             }
         };
         push(Table::Node, &node.row);
+        push(Table::Agent, agent);
         let mut ended = 0;
         for member in self.slots.iter().flatten() {
             let CgroupRows { row, devices, hugetlb, .. } = &member.reader.rows;

@@ -241,8 +241,8 @@ pub(super) fn record_was_begun(bytes: &[u8], epoch: u64, index: u32) -> bool {
     u64_at(bytes, 8) == Some(epoch) || u32_at(bytes, 16) == Some(index)
 }
 
-/// Turns parts into segments for one file. A copy may live in another thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Turns parts into segments for one file. A copy may live in another thread. The default one is for a ring without a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Framer {
     pub(super) file_id: u64,
 }

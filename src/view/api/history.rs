@@ -131,8 +131,13 @@ pub(super) const CONTAINER_PARTS: &[Part] =
     &[(Table::Device, "device"), (Table::Interface, "interface"), (Table::Hugetlb, "hugetlb")];
 
 /// Tables of the node beside its own.
-pub(super) const NODE_PARTS: &[Part] =
-    &[(Table::Cpu, "cpu"), (Table::Disk, "disk"), (Table::Interface, "interface"), (Table::Filesystem, "filesystem")];
+pub(super) const NODE_PARTS: &[Part] = &[
+    (Table::Cpu, "cpu"),
+    (Table::Disk, "disk"),
+    (Table::Interface, "interface"),
+    (Table::Filesystem, "filesystem"),
+    (Table::Agent, "agent"),
+];
 
 /// The prefix of a table's metrics in the API; empty for the tables that have one row per container or node.
 pub(super) fn prefix(table: Table) -> &'static str {

@@ -19,7 +19,7 @@ pub struct MetricList {
 pub struct MetricInfo {
     /// What to write after `metric=`.
     pub metric: String,
-    /// `cgroup`, `device`, `hugetlb`, `interface`, `node`, `cpu`, `disk` or `filesystem`.
+    /// `cgroup`, `device`, `hugetlb`, `interface`, `node`, `cpu`, `disk`, `filesystem` or `agent`.
     pub table: String,
     /// The parameter that names the row, where the table has several for a container or node.
     pub parameter: Option<String>,
@@ -43,6 +43,7 @@ fn word(table: Table) -> &'static str {
         Table::Cpu => "cpu",
         Table::Disk => "disk",
         Table::Filesystem => "filesystem",
+        Table::Agent => "agent",
     }
 }
 

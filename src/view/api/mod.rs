@@ -41,7 +41,7 @@ pub use node::{CpuModes, Disk, Filesystem, Load, Machine, Node, NodeCpu, NodeMem
 pub use parts::{Cpu, Memory, MemoryEvents, Pids, Pressure, Stall, StallLine};
 pub use pod::{Pod, PodContainer, PodList, PodSource};
 pub use problem::Problem;
-pub use request::{percent_decode, percent_encode};
+pub use request::{Query, percent_decode, percent_encode};
 pub use scene::Now;
 pub use time::{parse_duration, parse_instant, rfc3339};
 pub use traffic::{DeviceIo, InterfaceTraffic, Io, IoCounters, Network, NetworkCounters, NetworkScope};

@@ -22,6 +22,8 @@ use super::routes;
         routes::get_container_history,
         routes::get_pods,
         routes::get_metrics,
+        crate::view::remote::export,
+        crate::view::remote::read,
     ),
     tags(
         (name = "node", description = "The machine"),

@@ -26,7 +26,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: u16, kind: &str, title: &str, detail: String) -> Self {
+    pub(in crate::view) fn new(status: u16, kind: &str, title: &str, detail: String) -> Self {
         let kind = format!("urn:ringside:problem:{kind}");
         Self { kind, title: title.to_owned(), status, detail, instance: String::new() }
     }

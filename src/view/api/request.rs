@@ -82,6 +82,11 @@ impl Query {
         Some(value)
     }
 
+    /// Every value of a parameter that may be given several times.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether a flag is set: `?all`, `?all=true` or `?all=1`.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ use super::time::rfc3339;
 
 const PREFIX: &str = "/api/v1/";
 
-/// Paths below the prefix that somebody else answers.
-const NOT_OURS: [&str; 1] = ["read"];
+/// Paths below the prefix that `view/remote` answers.
+const NOT_OURS: [&str; 2] = ["export", "read"];
 
 /// Everything a handler may look at.
 #[derive(Debug, Clone, Copy)]

@@ -20,16 +20,48 @@ use super::Limits;
 
 /// Set by the route, cleared when the response has gone out.
 #[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<AtomicBool>);
+pub struct Busy(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    busy: AtomicBool,
+    streaming: AtomicBool,
+}
 
 impl Busy {
     /// A request has arrived.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.busy.store(true, Ordering::Relaxed);
+    }
+
+    /// Its response will come in several pieces: until the guard is dropped, a flush is not its end.
+    #[must_use]
+    pub fn stream(&self) -> Streaming {
+        self.0.streaming.store(true, Ordering::Relaxed);
+        Streaming(self.clone())
     }
 
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.busy.load(Ordering::Relaxed)
+    }
+
+    /// Everything so far has gone out. Gives whether that was the end of the response.
+    fn flushed(&self) -> bool {
+        let ended = !self.0.streaming.load(Ordering::Relaxed);
+        if ended {
+            self.0.busy.store(false, Ordering::Relaxed);
+        }
+        ended
+    }
+}
+
+/// A response that goes out in several pieces, for as long as it does.
+#[derive(Debug)]
+pub struct Streaming(Busy);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.0.streaming.store(false, Ordering::Relaxed);
     }
 }
 
@@ -119,13 +151,15 @@ impl Write for Guard {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when everything it has was written; a response here is one piece, so that is its end.
+    /// hyper flushes when everything it has was written: that is the response's end, unless it is streamed.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         if std::mem::take(&mut this.wrote) {
             this.writing = None;
-            this.busy.0.store(false, Ordering::Relaxed);
+            if !this.busy.flushed() {
+                return Poll::Ready(Ok(()));
+            }
             this.head_begun = false;
             this.reading.as_mut().reset(deadline(this.limits.idle));
             // Nobody may read again before it fires: let it wake this connection.

@@ -1,4 +1,4 @@
-//! The HTTP server: HTTP/1.1, read-only, every limit by hand.
+//! The HTTP server: HTTP/1.1, read-only, every limit by hand. The one POST asks a question, too: remote read.
 //!
 //! In: connections. Out: what the other views answer. A client can be slow, huge, silent or many: each has a bound, and
 //! none of them is waited for by the tick. It renders nothing but the page of endpoints and problem documents.
@@ -8,6 +8,7 @@
 //! | accept, count, stop | `server.rs` |
 //! | deadlines of one connection | `guard.rs` |
 //! | path → answer | `routes.rs` |
+//! | answers that are made while they are sent | `stream.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
@@ -16,6 +17,7 @@ pub mod negotiate;
 mod problem;
 mod routes;
 mod server;
+mod stream;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +27,7 @@ pub use server::HttpServer;
 
 use super::Answer;
 use super::prometheus::Exposition;
+use super::remote::Remote;
 use crate::store::Store;
 
 /// Answers a request below `/api/` or for `/openapi.json`, given the path and the query as they were sent;
@@ -40,6 +43,8 @@ pub struct Context {
     pub exposition: Exposition,
     /// `/api/...` and `/openapi.json`.
     pub api: Api,
+    /// `/api/v1/read` and `/api/v1/export`.
+    pub remote: Remote,
 }
 
 /// Bounds on clients.
@@ -55,7 +60,7 @@ pub struct Limits {
     pub write: Duration,
     /// Longest head of a request.
     pub head_bytes: usize,
-    /// Longest body of a request; it is not read.
+    /// Longest body of a request, which only a remote read has.
     pub body_bytes: u64,
     /// How long open requests may go on after the server was told to stop.
     pub stop: Duration,

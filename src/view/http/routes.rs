@@ -2,21 +2,28 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use super::guard::Busy;
+use super::stream::{self, Body};
 use super::{Context, Limits, negotiate, problem};
 use crate::view::prometheus::agent::Counts;
 use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Scraper};
-use crate::view::{Answer, page};
+use crate::view::remote::{self, Pipe, RemoteError};
+use crate::view::{Answer, api, page};
 
 /// Most API requests that are worked on at once: they read history and must not fill the blocking threads.
 const API_AT_ONCE: usize = 4;
+
+const READ: &str = "/api/v1/read";
+const EXPORT: &str = "/api/v1/export";
 
 /// The routes and what they show.
 #[derive(Debug)]
@@ -24,21 +31,28 @@ pub struct Routes {
     context: Context,
     limits: Limits,
     api: Arc<Semaphore>,
+    /// Requests for history that are answered, and those that wait for it.
+    answering: Arc<Semaphore>,
+    waiting: Semaphore,
 }
 
 /// What a route gives: its answer's parts, before the headers that every response has.
 struct Reply {
     status: u16,
     content_type: &'static str,
-    body: Bytes,
+    body: Body,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
         let Answer { status, content_type, body } = answer;
-        Self { status, content_type, body: body.into(), headers: Vec::new() }
+        Self { status, content_type, body: whole(body), headers: Vec::new() }
     }
+}
+
+fn whole(body: impl Into<Bytes>) -> Body {
+    Either::Left(Full::new(body.into()))
 }
 
 impl Reply {
@@ -46,7 +60,7 @@ impl Reply {
         Self {
             status: 200,
             content_type: "text/plain; charset=utf-8",
-            body: Bytes::from_static(body.as_bytes()),
+            body: whole(Bytes::from_static(body.as_bytes())),
             headers: Vec::new(),
         }
     }
@@ -61,7 +75,14 @@ impl Routes {
     /// Routes to what `context` holds.
     #[must_use]
     pub fn new(context: Context, limits: Limits) -> Self {
-        Self { context, limits, api: Arc::new(Semaphore::new(API_AT_ONCE)) }
+        let bounds = context.remote.limits;
+        Self {
+            context,
+            limits,
+            api: Arc::new(Semaphore::new(API_AT_ONCE)),
+            answering: Arc::new(Semaphore::new(bounds.at_once)),
+            waiting: Semaphore::new(bounds.waiting),
+        }
     }
 
     /// What the server counts about itself.
@@ -70,22 +91,29 @@ impl Routes {
         self.context.exposition.counts()
     }
 
-    /// Answers a request. Its body is never read.
-    pub async fn answer(&self, request: &Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let reply = self.reply(request, peer).await;
+    /// Answers a request. Only a remote read's body is read.
+    pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr, busy: &Busy) -> Response<Body> {
+        let reply = self.reply(request, peer, busy).await;
         self.counts().response(reply.status);
-        let mut response = Response::new(Full::new(reply.body.clone()));
+        let length = reply.body.size_hint().exact();
+        let mut response = Response::new(reply.body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(reply.headers);
         response
     }
 
-    async fn reply(&self, request: &Request<Incoming>, peer: IpAddr) -> Reply {
+    async fn reply(&self, request: Request<Incoming>, peer: IpAddr, busy: &Busy) -> Reply {
+        if request.uri().path() == READ {
+            return self.read(request, busy).await;
+        }
+        let request = &request;
         let (method, path, query) = (request.method(), request.uri().path(), request.uri().query());
         if !matches!(*method, Method::GET | Method::HEAD) {
             let refused = problem(405, "Method Not Allowed", "Everything here is read with GET or HEAD.");
@@ -98,7 +126,7 @@ impl Routes {
             "/" => Reply {
                 status: 200,
                 content_type: "text/html; charset=utf-8",
-                body: page::page(self.context.store.latest().as_deref()).into(),
+                body: whole(page::page(self.context.store.latest().as_deref())),
                 headers: Vec::new(),
             }
             .with(
@@ -114,6 +142,7 @@ impl Routes {
                 Ok(_) => Reply::text("ok\n"),
                 Err(error) => unavailable(&error),
             },
+            EXPORT => self.export(query, busy).await,
             "/openapi.json" => self.api(path, query).await,
             _ if path.starts_with("/api/") => self.api(path, query).await,
             _ => not_found(),
@@ -140,7 +169,7 @@ impl Routes {
                 let reply = Reply {
                     status: 200,
                     content_type: ask.format.content_type(),
-                    body: shown.body,
+                    body: whole(shown.body),
                     headers: Vec::new(),
                 }
                 .with(header::VARY, "Accept, Accept-Encoding");
@@ -167,6 +196,93 @@ impl Routes {
             Ok(None) => not_found(),
             Err(_) => problem(500, "Internal Server Error", "The request could not be worked on.").into(),
         }
+    }
+}
+
+impl Routes {
+    /// Prometheus remote read: the one request with a body.
+    async fn read(&self, request: Request<Incoming>, busy: &Busy) -> Reply {
+        if request.method() != Method::POST {
+            let refused = problem(405, "Method Not Allowed", "Remote read is a POST: see remote_read of Prometheus.");
+            return Reply::from(refused).with(header::ALLOW, "POST");
+        }
+        let most = self.limits.body_bytes;
+        let too_long = || {
+            let detail = format!("A remote read has at most {most} bytes: ask with fewer or shorter matchers.");
+            Reply::from(problem(413, "Content Too Large", &detail))
+        };
+        if declared_length(request.headers()).is_some_and(|length| length > most) {
+            return too_long();
+        }
+        let body = Limited::new(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX)).collect();
+        let body = match tokio::time::timeout(self.limits.head, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_long(),
+            Ok(Err(_)) => return problem(400, "Bad Request", "The body ended early.").into(),
+            Err(_) => return problem(408, "Request Timeout", "The body did not come in time.").into(),
+        };
+        let read = match remote::read(&body, &self.context.remote.limits) {
+            Ok(read) => read,
+            Err(error) => return refused(error, READ),
+        };
+        let (content_type, encoding) = (read.content_type(), read.content_encoding());
+        let (remote, deadline) = (self.context.remote.clone(), self.deadline());
+        let reply =
+            self.history(READ, content_type, busy, move |pipe| read.write(&remote, deadline, pipe), deadline).await;
+        match encoding {
+            Some(encoding) if reply.status == 200 => reply.with(header::CONTENT_ENCODING, encoding),
+            _ => reply,
+        }
+    }
+
+    async fn export(&self, query: Option<&str>, busy: &Busy) -> Reply {
+        let export = match remote::export(query, api::Now::read(), &self.context.remote.limits) {
+            Ok(export) => export,
+            Err(error) => return refused(error, EXPORT),
+        };
+        let (remote, deadline) = (self.context.remote.clone(), self.deadline());
+        let work = move |pipe: &mut Pipe<'_>| export.write(&remote, deadline, pipe);
+        self.history(EXPORT, remote::Export::CONTENT_TYPE, busy, work, deadline).await
+    }
+
+    /// When an answer that begins to wait for its turn now has to be complete.
+    fn deadline(&self) -> Instant {
+        let limits = self.context.remote.limits;
+        Instant::now() + limits.wait + limits.time
+    }
+
+    /// Waits for a turn, and streams what `work` makes.
+    async fn history(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        busy: &Busy,
+        work: impl FnOnce(&mut Pipe<'_>) -> Result<(), RemoteError> + Send + 'static,
+        deadline: Instant,
+    ) -> Reply {
+        let limits = self.context.remote.limits;
+        let turn = match self.waiting.try_acquire() {
+            Ok(_waiting) => tokio::time::timeout(limits.wait, Arc::clone(&self.answering).acquire_owned()).await,
+            Err(_) => return refused(RemoteError::Busy, path),
+        };
+        let Ok(Ok(turn)) = turn else { return refused(RemoteError::Busy, path) };
+        let work = move |pipe: &mut Pipe<'_>| {
+            let _turn = turn;
+            work(pipe)
+        };
+        match stream::start(work, deadline, RemoteError::Late(limits.time), busy.stream()).await {
+            Ok(body) => Reply { status: 200, content_type, body, headers: Vec::new() },
+            Err(error) => refused(error, path),
+        }
+    }
+}
+
+/// A refusal as a problem document; with the hint to come again where that helps.
+fn refused(error: RemoteError, path: &str) -> Reply {
+    let reply = Reply::from(error.into_answer(path));
+    match reply.status {
+        429 | 503 => reply.with(header::RETRY_AFTER, "5"),
+        _ => reply,
     }
 }
 

@@ -139,8 +139,8 @@ impl Connection {
         let guard = Guard::new(stream, busy.clone(), self.limits);
         let service = service_fn(|request: Request<Incoming>| {
             busy.begin();
-            let (routes, peer) = (Arc::clone(&self.routes), self.peer.ip());
-            async move { Ok::<_, Infallible>(routes.answer(&request, peer).await) }
+            let (routes, peer, busy) = (Arc::clone(&self.routes), self.peer.ip(), busy.clone());
+            async move { Ok::<_, Infallible>(routes.answer(request, peer, &busy).await) }
         });
         let connection = http1::Builder::new()
             .header_read_timeout(None)

@@ -10,20 +10,18 @@ use std::collections::HashSet;
 use super::family::{Family, Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
-use super::number::{Number, places};
+use super::number::Number;
+use super::reading::Reading;
 use super::shares::Formula;
 use super::sink::Sink;
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
-use crate::sample::row::{Cell, RowRef, RowSet};
+use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
 /// Writes all families of a sample, without the end mark.
 pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: Format, sink: &mut Sink) {
-    let weight =
-        layout.kubepods_row.and_then(|row| sample.rows(Table::Cgroup)?.get(row)?.value(CgroupColumn::CpuWeight));
-    let formula = Formula::of_node(weight, sample.machine.cpu_cores);
-    let view = View { sample, layout, maxima, formula, tallies: tally_blocks(sample) };
+    let view = View { sample, layout, maxima, formula: formula(sample, layout), tallies: tally_blocks(sample) };
     for family in families::all() {
         let out = sink.buffer();
         let begin = out.len();
@@ -39,9 +37,16 @@ pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: For
     }
 }
 
+/// How CPU shares became weights on this node, by its newest sample.
+pub(in crate::view) fn formula(sample: &NodeSample, layout: &Layout) -> Formula {
+    let weight =
+        layout.kubepods_row.and_then(|row| sample.rows(Table::Cgroup)?.get(row)?.value(CgroupColumn::CpuWeight));
+    Formula::of_node(weight, sample.machine.cpu_cores)
+}
+
 /// HELP, TYPE and UNIT. A counter's OpenMetrics family is named without `_total`; a cAdvisor counter whose name does not
 /// end so keeps its name there as `unknown`, because a counter's sample could not be named like it.
-fn push_header(out: &mut Vec<u8>, family: &Family, format: Format) {
+pub(in crate::view) fn push_header(out: &mut Vec<u8>, family: &Family, format: Format) {
     let (name, kind) = match (format, family.kind) {
         (Format::Text, Type::Counter) => (family.name, "counter"),
         (Format::Text, Type::Gauge | Type::Info) | (Format::OpenMetrics, Type::Gauge) => (family.name, "gauge"),
@@ -121,36 +126,25 @@ impl View<'_> {
     fn push_rows(&self, out: &mut Vec<u8>, name: &str, series: &Series) {
         let Some(table) = series.rows.table() else { return };
         let Some(rows) = self.sample.rows(table) else { return };
-        let unit = |column: usize| table.metrics().get(column).map_or(0, |metric| places(metric.unit));
         match series.value {
-            Value::Column(column) => {
-                let places = unit(column);
-                self.each(rows, series, out, name, |_, row| decimal(row, column, places));
-            }
-            Value::Raw(column) => self.each(rows, series, out, name, |_, row| decimal(row, column, 0)),
-            Value::WithQuota(column) => {
-                let places = unit(column);
-                self.each(rows, series, out, name, |_, row| {
-                    row.value(CgroupColumn::CpuQuotaUsec)?;
-                    decimal(row, column, places)
-                });
-            }
-            Value::LimitOrZero(column) => self.each(rows, series, out, name, |_, row| match row.cell_at(column) {
-                Cell::Value(value) => Some(Number::integer(value)),
-                Cell::Unlimited => Some(Number::integer(0)),
-                Cell::Absent => None,
-            }),
             Value::Peak(peak) => self.each(rows, series, out, name, |entry, _| {
                 let id = self.layout.subject(table, entry)?.id;
                 self.maxima.get(id, peak).map(Number::Float)
             }),
-            Value::Computed(function) => self.each(rows, series, out, name, |entry, row| {
-                let subject = self.layout.subject(table, entry)?;
-                let (scope, formula) = (entry.scope, self.formula);
-                function(&Sight { sample: self.sample, subject, row: *row, scope, formula })
+            Value::Present(function) => self.each(rows, series, out, name, |entry, row| {
+                function(&self.sight(table, entry, row)?, &self.sample.tallies)
             }),
-            Value::Tally(..) | Value::TallyExits | Value::TallyCpu | Value::Machine(_) | Value::One => {}
+            value => {
+                let Some(reading) = Reading::of(value, table) else { return };
+                self.each(rows, series, out, name, |entry, row| reading.read(row, || self.sight(table, entry, row)));
+            }
         }
+    }
+
+    fn sight<'b>(&'b self, table: Table, entry: &Entry, row: &RowRef<'b>) -> Option<Sight<'b>> {
+        let subject = self.layout.subject(table, entry)?;
+        let (wall, machine) = (self.sample.wall, &*self.sample.machine);
+        Some(Sight { wall, machine, subject, row: *row, scope: entry.scope, formula: self.formula })
     }
 
     #[inline]
@@ -188,10 +182,6 @@ impl View<'_> {
     }
 }
 
-fn decimal(row: &RowRef<'_>, column: usize, places: u8) -> Option<Number> {
-    row.cell_at(column).value().map(|units| Number::Decimal { units, places })
-}
-
 /// Tallies are few and belong to no roster: their labels are rendered anew. Of two that are cut to the same labels the
 /// first is shown.
 fn tally_blocks(sample: &NodeSample) -> Vec<(String, &Tally)> {
@@ -226,4 +216,4 @@ fn push_line(out: &mut Vec<u8>, name: &str, block: &str, labels: &str, number: N
 }
 
 /// The kind of rows of all families is known to the layout; kept here so that a new kind cannot be forgotten.
-const _: () = assert!(Rows::Tallies as usize == 16);
+const _: () = assert!(Rows::Agent as usize == 17);

@@ -10,7 +10,8 @@ use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
 };
 use crate::sample::row::RowRef;
-use crate::sample::{MachineFacts, NodeSample, Subject, Tally};
+use crate::sample::{MachineFacts, Subject, Tallies, Tally};
+use crate::units::UnixNanos;
 
 /// Type of a family, in the words of the text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +66,13 @@ impl Family {
     }
 }
 
-/// What a computed value may look at.
+/// What a computed value may look at: a row of the newest sample or of history, and whose it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Sight<'a> {
-    /// The whole sample.
-    pub sample: &'a NodeSample,
+    /// Wall clock of the row's tick.
+    pub wall: UnixNanos,
+    /// The machine.
+    pub machine: &'a MachineFacts,
     /// Who the row belongs to.
     pub subject: &'a Subject,
     /// The row.
@@ -93,6 +96,8 @@ pub enum Value {
     Raw(usize),
     /// A small function of the row.
     Computed(fn(&Sight<'_>) -> Option<Number>),
+    /// A function that looks beyond the row, at what is known about the newest tick only: history cannot answer it.
+    Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
     /// The highest value in one tick since the last scrape.
     Peak(Peak),
     /// A function of the machine.
@@ -177,6 +182,12 @@ pub const fn cgroup(column: CgroupColumn) -> Series {
 #[must_use]
 pub const fn computed(function: fn(&Sight<'_>) -> Option<Number>) -> Series {
     Series::new(Rows::Cgroups, Value::Computed(function))
+}
+
+/// A value of a cgroup that only the present tells.
+#[must_use]
+pub const fn present(function: fn(&Sight<'_>, &Tallies) -> Option<Number>) -> Series {
+    Series::new(Rows::Cgroups, Value::Present(function))
 }
 
 /// A column of a cgroup's block device.

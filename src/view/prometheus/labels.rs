@@ -3,6 +3,7 @@
 //! In: whatever a cgroup path or a runtime's label holds, hostile or not. Out: `name="value"` pairs separated by commas.
 //! A metric's name is never made from input. Next: [`layout`](super::layout).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 /// Longest label value in bytes, before escaping. Longer ones are cut at a character boundary.
@@ -60,6 +61,41 @@ pub fn push_label_clipped(out: &mut String, block_start: usize, name: &str, valu
     out.push_str("=\"");
     push_escaped(out, clip(value, most));
     out.push('"');
+}
+
+/// The pairs of a rendered block, unescaped again. A block that was not rendered here ends at its first fault.
+pub fn pairs(block: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let (name, value) = rest.strip_prefix(',').unwrap_or(rest).split_once("=\"")?;
+        let mut escaped = false;
+        let end = value.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        })?;
+        rest = value.get(end + 1..)?;
+        Some((name, unescaped(value.get(..end)?)))
+    })
+}
+
+fn unescaped(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        out.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some(other) => other,
+                None => break,
+            },
+            other => other,
+        });
+    }
+    Cow::Owned(out)
 }
 
 /// A runtime's label key as cAdvisor shows it: every character outside `[a-zA-Z0-9_]` becomes `_`, behind a prefix.
@@ -148,5 +184,20 @@ mod tests {
     #[test]
     fn an_empty_value_is_no_label() {
         assert_eq!(block(&[("a", ""), ("b", "1")]), "container_label_b=\"1\"");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_block_gives_back_the_values_that_it_was_rendered_from(
+            values in proptest::collection::vec("[a-c\\\\\"\n,=ü]{1,8}", 0..6)
+        ) {
+            let mut block = String::new();
+            for value in &values {
+                push_label(&mut block, 0, "name", value);
+            }
+            let read: Vec<_> = pairs(&block).map(|(name, value)| (name, value.into_owned())).collect();
+            let written: Vec<_> = values.into_iter().map(|value| ("name", value)).collect();
+            proptest::prop_assert_eq!(read, written);
+        }
     }
 }

@@ -50,9 +50,11 @@ pub enum Rows {
     NodeInfo,
     /// (namespace, pod, container) of each tally. No table; the encoder renders them, for they are in no roster.
     Tallies,
+    /// The agent: no labels. Over history only: on the page it is written otherwise.
+    Agent,
 }
 
-const KINDS: usize = 17;
+const KINDS: usize = 18;
 
 impl Rows {
     /// The table whose rows hold the values.
@@ -67,6 +69,7 @@ impl Rows {
             Self::RootDisks | Self::RootDisksWithoutCgroup | Self::NodeDisks => Some(Table::Disk),
             Self::Node => Some(Table::Node),
             Self::NodeCpus => Some(Table::Cpu),
+            Self::Agent => Some(Table::Agent),
             Self::Machine | Self::NodeInfo | Self::Tallies => None,
         }
     }
@@ -131,6 +134,15 @@ impl Layout {
     /// Renders the label blocks of a roster.
     #[must_use]
     pub fn new(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
+        let mut layout = Self::with_twins(roster, machine, labels);
+        layout.drop_twins();
+        layout
+    }
+
+    /// The same for a roster of all that history knows: there several subjects may have one block, such as the
+    /// instances of a container that was restarted. Their order says whom [`Layout::new`] would show.
+    #[must_use]
+    pub fn with_twins(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
         let mut layout = Self {
             roster: Arc::clone(&roster),
             machine: Arc::clone(&machine),
@@ -143,7 +155,6 @@ impl Layout {
         layout.add_owned(&roster, &owners);
         layout.add_node(&roster);
         layout.add_machine(&machine);
-        layout.drop_twins();
         layout
     }
 
@@ -295,6 +306,9 @@ impl Layout {
     fn add_node(&mut self, roster: &Roster) {
         for row in 0..roster.subjects(Table::Node).len() {
             self.add(Rows::Node, row, Scope::ROOT, |_, _| ());
+        }
+        for row in 0..roster.subjects(Table::Agent).len() {
+            self.add(Rows::Agent, row, Scope::ROOT, |_, _| ());
         }
         for (row, subject) in roster.subjects(Table::Cpu).iter().enumerate() {
             let name = subject.name.strip_prefix("cpu").unwrap_or(&subject.name);

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | what is exported, under which name, from which column | [`families`] |
 //! | who it is exported for, under which labels | [`layout`], [`labels`] |
+//! | one value of one row | [`reading`] |
 //! | the digits | [`number`], [`shares`] |
 //! | the highest value since the last scrape | [`maxima`] |
 //! | the text | [`encoder`], [`sink`] |
@@ -21,6 +22,7 @@ pub mod labels;
 pub mod layout;
 pub mod maxima;
 pub mod number;
+pub mod reading;
 pub mod shares;
 pub mod sink;
 

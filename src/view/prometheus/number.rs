@@ -26,6 +26,26 @@ impl Number {
         Self::Decimal { units: value, places: 0 }
     }
 
+    /// The nearest float: what a reader of the digits gets.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "rounding to the nearest float is what is asked for")]
+    pub fn to_f64(self) -> f64 {
+        /// Below it an integer and a power of ten are exact floats, so that their quotient is rounded once.
+        const EXACT: u64 = 1 << 53;
+        match self {
+            Self::Decimal { units, places: 0 } => units as f64,
+            Self::Decimal { units, places } if units <= EXACT && places <= 19 => {
+                units as f64 / 10u64.pow(u32::from(places)) as f64
+            }
+            Self::Decimal { .. } => {
+                let mut digits = Vec::with_capacity(32);
+                self.push_to(&mut digits);
+                std::str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(f64::NAN)
+            }
+            Self::Float(value) => value,
+        }
+    }
+
     /// Appends the digits.
     pub fn push_to(self, out: &mut Vec<u8>) {
         match self {
@@ -65,6 +85,7 @@ fn push_decimal(out: &mut Vec<u8>, units: u64, places: u8) {
 #[must_use]
 pub const fn places(unit: Unit) -> u8 {
     match unit {
+        Unit::Nanos => 9,
         Unit::Usec => 6,
         Unit::Msec => 3,
         Unit::Ticks | Unit::Hundredths => 2,
@@ -117,6 +138,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_float_is_what_a_reader_of_the_digits_gets(units: u64, shift in 0u32..64, places in 0u8..10) {
+            let number = Number::Decimal { units: units >> shift, places };
+            prop_assert_eq!(number.to_f64().to_bits(), text(number).parse::<f64>().unwrap().to_bits());
+        }
+
         #[test]
         fn the_digits_mean_the_integer_again(units: u64, places in 0u8..10) {
             let shown = text(Number::Decimal { units, places });

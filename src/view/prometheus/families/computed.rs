@@ -5,9 +5,9 @@ use super::super::layout::Scope;
 use super::super::maxima::{usage_bytes, working_set_bytes};
 use super::super::number::Number;
 use super::super::shares::shares_of;
-use crate::sample::TallyKey;
 use crate::sample::catalogue::{CgroupColumn, HugetlbColumn};
 use crate::sample::row::Cell;
+use crate::sample::{Tallies, TallyKey};
 
 /// From here on a v1 limit means "none".
 const UNLIMITED_FROM: u64 = 1 << 62;
@@ -18,7 +18,7 @@ fn seconds(nanos: u64) -> Option<Number> {
 
 /// The tick in which the cgroup was last seen.
 pub fn last_seen(sight: &Sight<'_>) -> Option<Number> {
-    seconds(sight.sample.wall.0)
+    seconds(sight.wall.0)
 }
 
 /// When the container was created: the runtime's word, else the cgroup's age.
@@ -38,7 +38,7 @@ pub fn start_time(sight: &Sight<'_>) -> Option<Number> {
 }
 
 /// The health check's word, where there is a check.
-pub fn health(sight: &Sight<'_>) -> Option<Number> {
+pub fn health(sight: &Sight<'_>, _: &Tallies) -> Option<Number> {
     let healthy = sight.subject.workload.as_ref()?.metadata.as_ref()?.healthy?;
     Some(Number::integer(u64::from(healthy)))
 }
@@ -62,7 +62,7 @@ fn limit(sight: &Sight<'_>, column: CgroupColumn) -> Option<Number> {
 
 /// The limit; for the root the machine's memory.
 pub fn memory_limit(sight: &Sight<'_>) -> Option<Number> {
-    match sight.sample.machine.memory_bytes {
+    match sight.machine.memory_bytes {
         bytes if sight.scope == Scope::ROOT && bytes > 0 => Some(Number::integer(bytes)),
         _ => limit(sight, CgroupColumn::MemoryMaxBytes),
     }
@@ -70,7 +70,7 @@ pub fn memory_limit(sight: &Sight<'_>) -> Option<Number> {
 
 /// v2: the limit of swap; v1: of memory and swap together; for the root the machine's swap.
 pub fn swap_limit(sight: &Sight<'_>) -> Option<Number> {
-    let machine = &sight.sample.machine;
+    let machine = sight.machine;
     if sight.scope == Scope::ROOT && machine.memory_bytes > 0 {
         return Some(Number::integer(machine.swap_bytes));
     }
@@ -112,10 +112,10 @@ pub fn hugetlb_usage(sight: &Sight<'_>) -> Option<Number> {
 
 /// Processes killed by the OOM killer. A container's count is its workload's: it goes on over restarts. Of other
 /// cgroups only their own processes count, so that a sum over the tree counts a kill once.
-pub fn oom_kills(sight: &Sight<'_>) -> Option<Number> {
+pub fn oom_kills(sight: &Sight<'_>, tallies: &Tallies) -> Option<Number> {
     let all = sight.row.value(CgroupColumn::MemoryEventsOomKill);
     let count = if sight.scope == Scope::CONTAINERS {
-        let kept = tally_key(sight).and_then(|key| sight.sample.tallies.entries.get(&key)).map(|tally| tally.oom_kills);
+        let kept = tally_key(sight).and_then(|key| tallies.entries.get(&key)).map(|tally| tally.oom_kills);
         kept.or(all)
     } else {
         sight.row.value(CgroupColumn::MemoryEventsLocalOomKill).or(all)

@@ -3,6 +3,7 @@
 //! Names, labels, units and meanings are cAdvisor's wherever a source means the same; what is new has the prefix
 //! `ringside_`. A family without a source on the running kernel gives no series.
 
+pub mod agent;
 mod computed;
 mod cpu;
 mod detail;

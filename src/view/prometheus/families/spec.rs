@@ -1,6 +1,6 @@
 //! What a container is and what it may use: cAdvisor's `container_spec_*` and its kin, and the join family.
 
-use super::super::family::{Family, Series, Value, cgroup, computed, counter, gauge, info};
+use super::super::family::{Family, Series, Value, cgroup, computed, counter, gauge, info, present};
 use super::super::layout::Rows;
 use super::computed;
 use crate::sample::catalogue::CgroupColumn as C;
@@ -16,7 +16,7 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "container_health_state",
         "1 if the container's health check passes, 0 while it starts or fails.",
-        &[computed(computed::health)],
+        &[present(computed::health)],
     ),
     gauge("container_creation_time_seconds", "When the container was created.", &[computed(computed::creation_time)]),
     gauge("container_start_time_seconds", "When the container was started.", &[computed(computed::start_time)]),
@@ -56,6 +56,6 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "container_oom_events_total",
         "Processes killed by the OOM killer; a container's count goes on over its restarts.",
-        &[computed(computed::oom_kills)],
+        &[present(computed::oom_kills)],
     ),
 ];
