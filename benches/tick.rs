@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use ringside::discover::identity::identify;
 use ringside::discover::{CgroupLayout, Discovery, Workload};
-use ringside::sample::{Hierarchies, MachineFacts, NodeSample, Sampler, SamplerOptions};
+use ringside::sample::{Hierarchies, MachineFacts, NodeSample, Sampler, SamplerOptions, SubjectIds};
 use ringside::store;
 use ringside::units::UnixNanos;
 
@@ -154,6 +154,7 @@ fn measure(count: usize, cold_rounds: usize, hierarchies: &Hierarchies) {
         kept_files: 18_000,
         skip_idle,
         machine: Arc::new(MachineFacts::default()),
+        ids: SubjectIds::default(),
     };
     for (what, skip_idle) in [("every file every tick", false), ("idle cgroups skipped", true)] {
         let mut sampler = Sampler::new(options(skip_idle)).expect("the roots open");

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{AgentConfig, KeptFiles, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
-use crate::store::{self, StoreError};
+use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
 use crate::view::api;
 use crate::view::http::{Context, HttpError, HttpServer};
 use crate::view::prometheus::{Exposition, Labels};
@@ -35,6 +36,9 @@ const PID_WATCHES_SHARE: u64 = 4;
 
 /// Kept kernel files without a word from the user: 5.4 KB of kernel memory each, 22 MB in all.
 const KEPT_FILES_AUTO: u64 = 4_096;
+
+/// How long after a failure of the disk the ring file is tried again.
+const DISK_RETRY: Duration = Duration::from_secs(10);
 
 /// Why the agent could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,15 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     }
     let node_name = config.node_name.as_deref();
     let machine = Arc::new(MachineFacts::read(&config.procfs, &config.sysfs, node_name, layout.as_str()));
-    let (mut writer, store) = store::ring(config.ring_bytes)?;
+    let ring = store::open(&RingOptions {
+        budget_bytes: config.ring_bytes,
+        boot: BootId::parse(&machine.boot_id),
+        data_dir: config.data_dir.clone().map(|path| DataDir { path, retry: DISK_RETRY }),
+    })?;
+    for note in &ring.notes {
+        tracing::info!("{note}");
+    }
+    let Ring { mut writer, store, ids, background, .. } = ring;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -95,6 +107,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         kept_files: files.kept,
         skip_idle: true,
         machine: Arc::clone(&machine),
+        ids,
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
@@ -125,6 +138,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     drop(discoverer);
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
+    // The last ticks are written before the process ends.
+    drop(background);
     runtime.shutdown_background();
     served?;
     if failed.into_inner() { Err(AgentError::Sampler) } else { Ok(()) }

@@ -24,7 +24,7 @@ use ringside::discover::identity::identify;
 use ringside::discover::{CgroupLayout, Discovery, Workload};
 use ringside::sample::catalogue::Table;
 use ringside::sample::row::Cell;
-use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions, SourceFile};
+use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions, SourceFile, SubjectIds};
 use ringside::units::{ErrorClass, UnixNanos};
 use support::exposition::Scrape;
 use support::process::{run, wait_until};
@@ -92,6 +92,7 @@ impl Lab {
             kept_files: 1000,
             skip_idle: false,
             machine: Arc::new(MachineFacts::default()),
+            ids: SubjectIds::default(),
         };
         let mut sampler = Sampler::new(options).unwrap();
         for cgroup in tree.containers.iter().filter(|_| with_containers) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use ringside::discover::identity::identify;
 use ringside::discover::{CgroupLayout, Discovery, Workload};
 use ringside::sample::catalogue::{CgroupColumn, Table};
-use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions};
+use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions, SubjectIds};
 use ringside::store;
 use ringside::units::UnixNanos;
 
@@ -126,6 +126,7 @@ fn a_steady_tick_and_its_place_in_the_ring_allocate_nothing() {
         kept_files: 1000,
         skip_idle: true,
         machine: Arc::new(MachineFacts::default()),
+        ids: SubjectIds::default(),
     })
     .unwrap();
     for name in names.iter().map(String::as_str).chain([""]) {

@@ -36,6 +36,8 @@ pub struct AgentConfig {
     pub interval: Duration,
     /// Budget of the ring in bytes.
     pub ring_bytes: usize,
+    /// Folder of the ring file; `None` keeps history in memory only.
+    pub data_dir: Option<PathBuf>,
     /// Where procfs is mounted.
     pub procfs: PathBuf,
     /// Where sysfs is mounted.
@@ -161,6 +163,7 @@ impl<'a> Layers<'a> {
             insecure,
             interval: self.parsed("interval", value::interval)?,
             ring_bytes: self.parsed("ring-bytes", value::bytes)?,
+            data_dir: self.one("data-dir").map(|_| self.parsed("data-dir", value::folder)).transpose()?,
             procfs: self.parsed("procfs", value::root)?,
             sysfs: self.parsed("sysfs", value::root)?,
             cgroupfs: self.parsed("cgroupfs", value::root)?,

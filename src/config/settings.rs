@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting of the agent, in the order of `--help`.
-pub const SETTINGS: [Setting; 17] = [
+pub const SETTINGS: [Setting; 18] = [
     setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
     setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
     setting(
@@ -40,6 +40,12 @@ pub const SETTINGS: [Setting; 17] = [
     ),
     setting("interval", "DURATION", Some("1s"), "Time between two ticks, 100ms to 60s"),
     setting("ring-bytes", "SIZE", Some("32MiB"), "Memory for history (64MiB, 100MB, or a number of bytes)"),
+    setting(
+        "data-dir",
+        "DIR",
+        None,
+        "Keep history over restarts in a file of this folder, about a quarter larger than --ring-bytes; without it, in memory only",
+    ),
     setting("procfs", "DIR", Some("/proc"), "Where procfs is mounted"),
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
     setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),

@@ -67,6 +67,7 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("listen", "[::1]:9751"),
         ("interval", "500ms"),
         ("ring-bytes", "64MiB"),
+        ("data-dir", "/var/lib/ringside"),
         ("procfs", "/host/proc"),
         ("sysfs", "/host/sys"),
         ("cgroupfs", "/host/sys/fs/cgroup"),

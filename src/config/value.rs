@@ -178,6 +178,15 @@ pub(super) fn root(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err(
+            "is not a folder; give the path of one that survives a restart, such as /var/lib/ringside".to_owned()
+        );
+    }
+    Ok(PathBuf::from(text))
+}
+
 pub(super) fn socket(text: &str) -> Result<SocketChoice, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     match path {

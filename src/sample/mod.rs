@@ -16,6 +16,7 @@ mod node;
 mod node_sample;
 mod sampler;
 mod self_stats;
+mod subject_ids;
 mod tally;
 
 pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, QosClass, Runtime, Workload};
@@ -24,4 +25,5 @@ pub use machine::MachineFacts;
 pub use node_sample::{NodeSample, Roster, Subject, SubjectId};
 pub use sampler::{SampleError, Sampler, SamplerOptions};
 pub use self_stats::{SelfStats, SourceFile, TICK_BUCKETS_USEC};
+pub use subject_ids::SubjectIds;
 pub use tally::{Tallies, Tally, TallyKey};

@@ -19,6 +19,7 @@ use super::network::NetContext;
 use super::node::NodeReader;
 use super::row::Row;
 use super::self_stats::{SelfStats, TICK_BUCKETS_USEC};
+use super::subject_ids::SubjectIds;
 use super::{MachineFacts, NodeSample};
 use crate::discover::Discovery;
 use crate::kernel::cgroup::HugePageSize;
@@ -52,6 +53,8 @@ pub struct SamplerOptions {
     pub skip_idle: bool,
     /// What this machine is.
     pub machine: Arc<MachineFacts>,
+    /// Where the numbers of subjects go on.
+    pub ids: SubjectIds,
 }
 
 /// Why the sampler could not start.
@@ -109,7 +112,7 @@ impl Sampler {
             node: NodeReader::new(Arc::clone(&proc)),
             proc,
             filesystems: FilesystemWatch::start(options.procfs)?,
-            members: Members::new(&options.sysfs, page_sizes),
+            members: Members::new(&options.sysfs, page_sizes, options.ids),
             skip_idle: options.skip_idle,
             machine: options.machine,
             interval_nanos: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::file::Framer;
 use super::segment::{Segment, SegmentInfo};
 use super::tier::Tier;
 
@@ -101,8 +102,19 @@ impl Arena {
         self.extents.iter()
     }
 
-    pub fn extents_mut(&mut self) -> impl Iterator<Item = &mut Extent> {
-        self.extents.iter_mut()
+    /// Notes that the ring file holds a segment.
+    pub fn written(&mut self, sequence: u64) {
+        self.extents.iter_mut().filter(|extent| extent.sequence == sequence).for_each(|extent| extent.written = true);
+    }
+
+    /// Makes all segments those of another file, to be written to it.
+    pub fn rewrite(&mut self, framer: Framer) {
+        for extent in &mut self.extents {
+            extent.written = false;
+            if let Some(bytes) = self.bytes.get_mut(extent.start..extent.start + extent.length) {
+                framer.adopt(bytes);
+            }
+        }
     }
 
     /// The extents with a tick after `serial`.

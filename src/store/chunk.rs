@@ -90,6 +90,12 @@ impl Stage {
         Some((values, self.present.get(index)?, self.unlimited.get(index)?))
     }
 
+    /// Number of cells with a number or an unset limit.
+    pub fn cells(&self) -> u64 {
+        let words = self.present.iter().chain(&self.unlimited).flat_map(|presence| presence.0);
+        words.map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.points.len()

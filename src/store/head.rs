@@ -250,6 +250,31 @@ fn masks(cursor: &mut Cursor<'_>) -> Option<([u8; MAX_COLUMNS / 8], u32)> {
     (marked == groups.count_ones()).then_some((masks, marked))
 }
 
+/// What a record of the log is, by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// A frame that builds on the one before.
+    Difference,
+    /// A frame that builds on nothing.
+    StandsAlone,
+    /// A roster: who the rows of the following frames belong to.
+    Roster,
+}
+
+impl FrameKind {
+    /// The first byte of a roster.
+    pub const ROSTER: u8 = 2;
+
+    pub fn of(record: &[u8]) -> Option<Self> {
+        match record.first()? {
+            0 => Some(Self::Difference),
+            1 => Some(Self::StandsAlone),
+            &Self::ROSTER => Some(Self::Roster),
+            _ => None,
+        }
+    }
+}
+
 /// Where one frame lies and when its tick was.
 #[derive(Debug, Clone)]
 pub(super) struct FrameInfo {
@@ -322,15 +347,32 @@ impl Head {
         });
     }
 
-    /// Appends a frame as it was read from a log, when it is whole and `roster` is its roster.
-    pub fn restore(&mut self, bytes: &[u8], roster: &Arc<Roster>) -> Option<()> {
+    /// The roster of a frame.
+    pub fn roster_of(&self, info: &FrameInfo) -> Option<&Arc<Roster>> {
+        self.rosters.get(info.roster)
+    }
+
+    /// Makes its epoch greater than one that was used before.
+    pub fn epoch_after(&mut self, used: u64) {
+        self.epoch = self.epoch.max(used + 1);
+    }
+
+    /// Whether a frame of a log is one that a segment has already.
+    pub fn is_known(record: &[u8], before: u64) -> bool {
+        let serial = record.get(1..).and_then(|rest| Cursor(rest).varint());
+        serial.is_some_and(|serial| serial <= before)
+    }
+
+    /// Appends a frame as it was read from a log, when it is whole, `roster` is its roster, and its serial comes after
+    /// `before`.
+    pub fn restore(&mut self, bytes: &[u8], roster: &Arc<Roster>, before: u64) -> Option<()> {
         let mut cursor = Cursor(bytes);
-        let standalone = match cursor.byte()? {
-            0 => false,
-            1 => true,
-            _ => return None,
+        let standalone = match FrameKind::of(&[cursor.byte()?])? {
+            FrameKind::Difference => false,
+            FrameKind::StandsAlone => true,
+            FrameKind::Roster => return None,
         };
-        let serial = cursor.varint()?;
+        let serial = cursor.varint().filter(|serial| *serial > before)?;
         let wall = UnixNanos(cursor.u64()?);
         let started_at = MonotonicNanos(cursor.u64()?);
         let first_row = self.rows.len();

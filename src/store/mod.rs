@@ -15,7 +15,8 @@
 //! | the tick hands over | `writer.rs` |
 //! | a full head becomes a segment, old segments coarser ones | `seal.rs`, `coarsen.rs` |
 //! | where segments live | `arena.rs` |
-//! | who was seen | `ledger.rs` |
+//! | who was seen | `ledger.rs`, `directory.rs` |
+//! | the file, and what an earlier run left in it | [`keeper`], [`open`](mod@open), `file/` |
 //! | rows, columns and moments are read | `walk.rs`, `read.rs`, `moment.rs`, `fold.rs` |
 //! | questions | [`query`] |
 
@@ -23,11 +24,14 @@ mod arena;
 mod chunk;
 mod coarsen;
 mod column;
+mod directory;
 mod file;
 mod fold;
 mod head;
+mod keeper;
 mod ledger;
 mod moment;
+mod open;
 pub mod query;
 mod read;
 mod seal;
@@ -39,13 +43,16 @@ mod walk;
 mod wire;
 mod writer;
 
+pub use keeper::{Background, Persistence};
 pub use ledger::Remembered;
 pub use moment::Moment;
+pub use open::{DataDir, Ring, RingOptions, open, open_read_only};
 pub use read::{Observed, Point};
 pub use segment::BootId;
 pub use tier::{Tier, TierUse};
 pub use writer::StoreWriter;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
@@ -80,6 +87,12 @@ pub enum StoreError {
     /// The subject was never seen or its history has aged out; list the subjects again.
     #[error("no history is kept for this subject: it was never seen or has aged out")]
     UnknownSubject,
+    /// The ring file cannot be used; the text says what to do.
+    #[error("{0}")]
+    File(String),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
+    Thread(String),
 }
 
 /// How the budget is divided. Of 16 parts the two heads have one each, the ticks ten, and the coarser tiers two each.
@@ -142,6 +155,8 @@ pub struct StoreStats {
     pub forgotten_subjects: u64,
     /// Wall clock of the oldest tick or bucket that can be read.
     pub oldest: Option<UnixNanos>,
+    /// How it stands with the ring file; `None` without `--data-dir`.
+    pub persistence: Option<Persistence>,
     /// The same by tier, from fine to coarse; the heads count for the first.
     pub tiers: Vec<TierStats>,
 }
@@ -181,6 +196,12 @@ struct Shared {
     ledger: RwLock<Ledger>,
     /// Rings when a head is full.
     full: Condvar,
+    /// Rings at each tick, for the keeper.
+    ticked: Condvar,
+    /// The log is full before the head is: the head is to be sealed early.
+    turn_early: AtomicBool,
+    /// How it stands with the ring file; `None` without one.
+    persistence: Mutex<Option<Persistence>>,
     ticks: tokio::sync::watch::Sender<u64>,
     budget_bytes: usize,
     shares: Shares,
@@ -202,6 +223,15 @@ impl Shared {
 
     fn sealer(&self) -> MutexGuard<'_, Sealer> {
         self.sealer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn persistence(&self) -> MutexGuard<'_, Option<Persistence>> {
+        self.persistence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remembered(&self) -> Vec<Remembered> {
+        let newest = self.heads().newest().map_or((0, UnixNanos(0)), |info| (info.serial, info.wall));
+        self.ledger().remembered(newest)
     }
 
     fn ledger(&self) -> RwLockReadGuard<'_, Ledger> {
@@ -249,7 +279,8 @@ impl Shared {
         let (fits, oldest) = {
             let mut arenas = self.arenas_mut();
             let framed = sealer.framed(info.tier);
-            let fits = arenas.of_mut(info.tier).push(framed, sealer.sequence, info, |old| {
+            let sequence = sealer.sequence_of(info.tier);
+            let fits = arenas.of_mut(info.tier).push(framed, sequence, info, |old| {
                 evicted_ticks += if info.tier == Tier::Tick { old.info.points as u64 } else { 0 };
             });
             (fits, arenas.oldest())
@@ -280,25 +311,7 @@ pub fn ring(budget_bytes: usize) -> Result<(StoreWriter, Store), StoreError> {
     if budget_bytes < LEAST_BUDGET_BYTES {
         return Err(StoreError::BudgetTooSmall { given: budget_bytes, least: LEAST_BUDGET_BYTES });
     }
-    Ok(ring_of(budget_bytes))
-}
-
-fn ring_of(budget_bytes: usize) -> (StoreWriter, Store) {
-    let shares = Shares::of(budget_bytes);
-    let heads = Heads { current: shares.head(), sealing: None, spare: Some(shares.head()) };
-    let shared = Arc::new(Shared {
-        latest: ArcSwapOption::empty(),
-        previous: ArcSwapOption::empty(),
-        heads: Mutex::new(heads),
-        arenas: RwLock::new(Arenas(shares.arenas.map(Arena::new))),
-        sealer: Mutex::default(),
-        ledger: RwLock::default(),
-        full: Condvar::new(),
-        ticks: tokio::sync::watch::Sender::new(0),
-        budget_bytes,
-        shares,
-    });
-    (StoreWriter::new(Arc::clone(&shared)), Store { shared })
+    Ok(open::in_memory(budget_bytes))
 }
 
 impl Store {
@@ -332,12 +345,7 @@ impl Store {
     /// Every subject with at least one row in the ring, ascending by id.
     #[must_use]
     pub fn remembered(&self) -> Vec<Remembered> {
-        let newest = {
-            let heads = self.shared.heads();
-            let newest = heads.newest();
-            newest.map_or((0, UnixNanos(0)), |info| (info.serial, info.wall))
-        };
-        self.shared.ledger().remembered(newest)
+        self.shared.remembered()
     }
 
     /// How full the ring is.
@@ -382,6 +390,7 @@ impl Store {
             shed_rows: ledger.shed_rows,
             forgotten_subjects: ledger.forgotten_subjects,
             oldest: tiers.iter().rev().find_map(|tier| tier.oldest),
+            persistence: self.shared.persistence().clone(),
             tiers: tiers.to_vec(),
         }
     }

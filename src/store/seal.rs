@@ -39,6 +39,7 @@ pub(super) struct Sealer {
     subjects: Vec<(SubjectId, Table)>,
     /// The segment last made, by tier: a coarser one is made while the finer one waits for its place.
     framed: [Vec<u8>; Tier::ALL.len()],
+    sequences: [u64; Tier::ALL.len()],
     pub framer: Framer,
     pub sequence: u64,
     pub boot: BootId,
@@ -47,8 +48,9 @@ pub(super) struct Sealer {
 impl Sealer {
     /// Makes a segment of a head. `None` when nothing is in it.
     pub fn seal(&mut self, head: &Head) -> Option<SegmentInfo> {
-        let Self { stage, builder, subjects, framed: [framed, ..], .. } = self;
+        let Self { stage, builder, subjects, framed: [framed, ..], sequences: [sequence, ..], .. } = self;
         builder.clear();
+        let mut cells = 0;
         head.frames.iter().for_each(|info| builder.times.push(info.serial, info.wall, info.started_at));
         head.subjects(subjects);
         let points = head.frames.len();
@@ -56,13 +58,15 @@ impl Sealer {
             stage.begin(table.metrics().len());
             head.stage(table, subject, |point, offset, row| stage.push(point, offset, row));
             if stage.rows() > 0 {
+                cells += stage.cells();
                 stage.finish(table, points, &mut builder.chunks);
                 builder.end_chunk(subject);
             }
         }
-        self.sequence += 1;
         let first = head.frames.first()?.serial;
-        builder.finish((Tier::Tick, self.boot, first, head.cells), (self.framer, self.sequence), framed)
+        self.sequence += 1;
+        *sequence = self.sequence;
+        builder.finish((Tier::Tick, self.boot, first, cells), (self.framer, *sequence), framed)
     }
 
     /// Makes one segment of the next tier out of the oldest segments of `tier` that are not in it yet.
@@ -86,8 +90,27 @@ impl Sealer {
         let opened = run.iter().filter_map(|extent| Some((arena.open(extent)?, extent.damaged.as_slice())));
         let cells = self.coarsener.run(opened, into, &mut self.builder);
         self.sequence += 1;
+        *self.sequences.get_mut(into as usize)? = self.sequence;
         let framed = self.framed.get_mut(into as usize)?;
         self.builder.finish((into, boot, first, cells), (self.framer, self.sequence), framed)
+    }
+
+    /// Makes coarser what has to go from `tier` for the segment that was made for it, and puts that into its arena.
+    pub fn make_room(&mut self, arenas: &mut Arenas, tier: Tier) {
+        while !has_room(arenas, tier, self.framed(tier).len()) {
+            let Some(into) = coarser(tier) else { return };
+            let Some(info) = self.coarsen(arenas, tier) else { return };
+            self.make_room(arenas, into);
+            let sequence = self.sequence_of(into);
+            if !arenas.of_mut(into).push(self.framed(into), sequence, info, |_| {}) {
+                return;
+            }
+        }
+    }
+
+    /// Number of the segment of a tier that was made last.
+    pub fn sequence_of(&self, tier: Tier) -> u64 {
+        self.sequences.get(tier as usize).copied().unwrap_or(0)
     }
 
     /// The segment of a tier that was made last.

@@ -158,7 +158,7 @@ fn a_wall_clock_that_jumps_back_loses_no_tick() {
 
 #[test]
 fn the_budget_holds_and_the_oldest_ticks_go_first() {
-    let (mut writer, store) = ring_of(SMALL);
+    let (mut writer, store) = open::in_memory(SMALL);
     let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
     let who = roster(1, &ids);
     let mut state = 1u64;
@@ -336,7 +336,7 @@ fn drift(tick: u64, id: u64) -> (u64, u64) {
 
 #[test]
 fn every_tier_tells_the_same_increases_and_the_exact_least_largest_and_mean() {
-    let (mut writer, store) = ring_of(SMALL);
+    let (mut writer, store) = open::in_memory(SMALL);
     let (counter, gauge) = (0, Table::Cgroup.column("memory_current_bytes").unwrap());
     assert_eq!(Table::Cgroup.metrics()[counter].kind, Kind::Counter);
     let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
@@ -389,7 +389,7 @@ fn every_tier_tells_the_same_increases_and_the_exact_least_largest_and_mean() {
 
 #[test]
 fn a_counter_that_falls_keeps_its_exact_increases_when_it_becomes_coarser() {
-    let (mut writer, store) = ring_of(SMALL);
+    let (mut writer, store) = open::in_memory(SMALL);
     let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).collect();
     let who = roster(1, &ids);
     let value = |tick: u64| tick % 137 * 10;
@@ -425,7 +425,7 @@ fn a_counter_that_falls_keeps_its_exact_increases_when_it_becomes_coarser() {
 
 #[test]
 fn a_moment_of_the_past_is_the_node_as_it_was() {
-    let (mut writer, store) = ring_of(SMALL);
+    let (mut writer, store) = open::in_memory(SMALL);
     let ids: Vec<(u64, Table)> = (1..=5).map(|id| (id, Table::Cgroup)).chain([(99, Table::Node)]).collect();
     let who = roster(1, &ids);
     for tick in 1..=3000u64 {

@@ -4,6 +4,7 @@
 //! file and no sealing; what does not fit while a head is being sealed is shed and counted. Next: `seal.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::head::{Encoder, Frame};
 use super::{HEAD_TICKS, Heads, STANDALONE_TICKS, Shared};
@@ -30,6 +31,11 @@ impl StoreWriter {
         Self { shared, encoder, frame, generation: None, serial: 0, before: (0, UnixNanos(0)), background: false }
     }
 
+    /// A writer whose heads are sealed by another thread, and whose first tick comes after `serial`.
+    pub(super) fn in_background(shared: Arc<Shared>, serial: u64) -> Self {
+        Self { serial, background: true, ..Self::new(shared) }
+    }
+
     /// Appends one tick and publishes it.
     pub fn append(&mut self, sample: Arc<NodeSample>) {
         self.serial += 1;
@@ -53,7 +59,8 @@ impl StoreWriter {
     fn keep(&mut self, sample: &NodeSample) {
         let shared = Arc::clone(&self.shared);
         let mut heads = shared.heads();
-        if heads.current.frames.len() >= HEAD_TICKS {
+        let early = shared.turn_early.swap(false, Ordering::Relaxed) && !heads.current.frames.is_empty();
+        if heads.current.frames.len() >= HEAD_TICKS || early {
             heads = self.turn(&shared, heads);
         }
         let due = heads.current.frames.iter().rev().take_while(|info| !info.standalone).count() + 1 >= STANDALONE_TICKS;
@@ -79,6 +86,7 @@ impl StoreWriter {
         }
         if self.frame.bytes.len() <= heads.current.room().0 {
             heads.current.push(&self.frame, self.serial, sample);
+            shared.ticked.notify_all();
         } else {
             // Not even the frame without rows fits; what follows cannot build on it.
             self.encoder.restart();

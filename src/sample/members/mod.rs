@@ -14,6 +14,7 @@ use super::catalogue::{CgroupColumn, Table};
 use super::cgroup::{CgroupReader, ReadContext};
 use super::filesystem::{Filesystems, Mounted};
 use super::network::{Namespace, NamespaceId};
+use super::subject_ids::SubjectIds;
 use super::tally::{Instance, TallyKeeper, TallyKey};
 use super::{Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
@@ -88,13 +89,12 @@ pub(super) struct Members {
     agent_subject: Arc<Subject>,
     roster: Arc<Roster>,
     changed: bool,
-    next_id: u64,
+    ids: SubjectIds,
     living: usize,
 }
 
 impl Members {
-    pub fn new(sysfs: &Path, page_sizes: Vec<Box<str>>) -> Self {
-        let mut ids = 0;
+    pub fn new(sysfs: &Path, page_sizes: Vec<Box<str>>, mut ids: SubjectIds) -> Self {
         let node_subject = subject(&mut ids, Table::Node, "node".into());
         let agent_subject = subject(&mut ids, Table::Agent, "agent".into());
         Self {
@@ -119,7 +119,7 @@ impl Members {
             agent_subject: Arc::new(agent_subject),
             roster: Arc::default(),
             changed: true,
-            next_id: ids,
+            ids,
             living: 0,
         }
     }
@@ -163,9 +163,10 @@ impl Members {
             return;
         }
         let name = Arc::clone(&workload.identity.path);
-        let cgroup = subject(&mut self.next_id, Table::Cgroup, name);
+        let id = self.ids.next(Table::Cgroup, None, &name, workload.inode);
+        let known = Some(Arc::clone(&workload));
         let member = Member {
-            subject: Arc::new(Subject { workload: Some(Arc::clone(&workload)), ..cgroup }),
+            subject: Arc::new(Subject { workload: known, ..plain_subject(id, Table::Cgroup, name) }),
             reader,
             ended: false,
             inode: workload.inode,
@@ -332,7 +333,7 @@ impl Members {
             self.filesystem_subjects = newest
                 .iter()
                 .map(|mounted| {
-                    let plain = subject(&mut self.next_id, Table::Filesystem, Arc::clone(&mounted.mount_point));
+                    let plain = subject(&mut self.ids, Table::Filesystem, Arc::clone(&mounted.mount_point));
                     Arc::new(Subject {
                         device: Some(mounted.number),
                         filesystem: Some((Arc::clone(&mounted.device), Arc::clone(&mounted.kind))),
@@ -356,13 +357,14 @@ impl Members {
     }
 }
 
-fn next_id(ids: &mut u64) -> SubjectId {
-    *ids += 1;
-    SubjectId(*ids)
+/// A subject that belongs to nobody.
+fn subject(ids: &mut SubjectIds, table: Table, name: Arc<str>) -> Subject {
+    let id = ids.next(table, None, &name, 0);
+    plain_subject(id, table, name)
 }
 
-fn subject(ids: &mut u64, table: Table, name: Arc<str>) -> Subject {
-    Subject { id: next_id(ids), table, owner: None, name, workload: None, device: None, filesystem: None }
+fn plain_subject(id: SubjectId, table: Table, name: Arc<str>) -> Subject {
+    Subject { id, table, owner: None, name, workload: None, device: None, filesystem: None }
 }
 
 /// Notes a value under `id`; beyond the cap the oldest goes.

@@ -11,7 +11,7 @@ use super::super::cgroup::{CgroupRows, Part};
 use super::super::node::NodeRows;
 use super::super::row::Row;
 use super::super::{NodeSample, Roster, Subject};
-use super::{Members, next_id, subject};
+use super::{Members, SubjectIds, subject};
 use crate::kernel::file::KernelDir;
 use crate::kernel::sys_dev_block::{DeviceNumber, read_device_name};
 
@@ -51,12 +51,12 @@ impl Members {
             for part in &mut rows.devices {
                 let key = part.key;
                 let name = || device_name(key, self.device_links.as_ref(), &mut self.device_names);
-                add(Table::Device, name_part(part, Table::Device, owner, name, &mut self.next_id));
+                add(Table::Device, name_part(part, Table::Device, owner, name, &mut self.ids));
             }
             for part in &mut rows.hugetlb {
                 let size = usize::try_from(part.key.0).ok().and_then(|index| self.page_sizes.get(index));
                 let name = || size.map_or_else(|| Arc::from(""), |size| Arc::from(size.as_ref()));
-                add(Table::Hugetlb, name_part(part, Table::Hugetlb, owner, name, &mut self.next_id));
+                add(Table::Hugetlb, name_part(part, Table::Hugetlb, owner, name, &mut self.ids));
             }
         }
         for namespace in &mut self.namespaces {
@@ -68,9 +68,10 @@ impl Members {
                     (then, now) => then.is_none() && now.is_none(),
                 };
                 if !interface.subject.as_ref().is_some_and(described_as) {
-                    let id = interface.subject.as_ref().map_or_else(|| next_id(&mut self.next_id), |known| known.id);
                     let (table, owner, workload) = (Table::Interface, namespace.owner, workload.cloned());
                     let name = interface.name();
+                    let known = interface.subject.as_ref().map(|known| known.id);
+                    let id = known.unwrap_or_else(|| self.ids.next(table, owner, &name, 0));
                     let made = Subject { id, table, owner, name, workload, device: None, filesystem: None };
                     interface.subject = Some(Arc::new(made));
                 }
@@ -82,7 +83,7 @@ impl Members {
                 let made = part.subject.take().unwrap_or_else(|| {
                     let name = crate::units::printable(&part.name);
                     let device = (table == Table::Disk).then_some(part.key);
-                    Arc::new(Subject { device, ..subject(&mut self.next_id, table, name.into()) })
+                    Arc::new(Subject { device, ..subject(&mut self.ids, table, name.into()) })
                 });
                 add(table, part.subject.insert(made));
             }
@@ -138,16 +139,17 @@ fn name_part<'a>(
     table: Table,
     owner: &Arc<Subject>,
     name: impl FnOnce() -> Arc<str>,
-    ids: &mut u64,
+    ids: &mut SubjectIds,
 ) -> &'a Arc<Subject> {
     let Part { key, id, subject, .. } = part;
     subject.get_or_insert_with(|| {
-        let id = *id.get_or_insert_with(|| next_id(ids));
+        let name = name();
+        let id = *id.get_or_insert_with(|| ids.next(table, Some(owner.id), &name, 0));
         Arc::new(Subject {
             id,
             table,
             owner: Some(owner.id),
-            name: name(),
+            name,
             workload: owner.workload.clone(),
             device: (table == Table::Device).then_some(*key),
             filesystem: None,

@@ -289,6 +289,19 @@ impl Framer {
     }
 }
 
+impl Framer {
+    /// Makes a framed segment one of this framer's file.
+    pub fn adopt(&self, segment: &mut [u8]) {
+        if let Some(id) = segment.get_mut(8..16) {
+            id.copy_from_slice(&self.file_id.to_le_bytes());
+        }
+        let crc = segment.get(..36).map(crc32c::crc32c);
+        if let (Some(crc), Some(place)) = (crc, segment.get_mut(36..40)) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
+    }
+}
+
 fn part_entry(part: &[u8]) -> [u8; PART_ENTRY] {
     let mut entry = [0; PART_ENTRY];
     let length = u32::try_from(part.len()).unwrap_or(u32::MAX);

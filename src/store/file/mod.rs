@@ -5,9 +5,6 @@
 //! The format is `docs/ring-format.md`. It never maps memory, never grows the file, and never overwrites a file that is
 //! not its own. Next: the store, which knows what the bytes mean.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the store does not write to a file yet"))]
-#![allow(unused_imports, reason = "the store does not write to a file yet")]
-
 mod disk;
 mod error;
 mod format;
