@@ -265,7 +265,9 @@ impl Folder {
 
     /// Whether a file of this geometry would fit if the old one were gone.
     fn has_room_instead(&self, old: &OwnedFd, geometry: Geometry) -> bool {
-        let (Ok(filesystem), Ok(stat)) = (rustix::fs::fstatvfs(&self.fd.0), rustix::fs::fstat(old)) else { return false };
+        let (Ok(filesystem), Ok(stat)) = (rustix::fs::fstatvfs(&self.fd.0), rustix::fs::fstat(old)) else {
+            return false;
+        };
         let freed = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         filesystem.f_bavail.saturating_mul(filesystem.f_frsize).saturating_add(freed) >= geometry.file_bytes()
     }
