@@ -43,13 +43,24 @@ pub trait Disk {
     fn length(&self) -> Result<u64>;
 }
 
+/// The ring's folder, open and maybe locked.
+#[derive(Debug)]
+pub struct FolderFd(pub(super) OwnedFd);
+
+impl Drop for FolderFd {
+    fn drop(&mut self) {
+        // Closing would do, were it not for children: between fork and exec they hold a copy, and with it the lock.
+        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
 /// A file of the kernel, and the lock that makes this process its only writer.
 #[derive(Debug)]
 pub struct OsDisk {
     /// The ring file.
     pub(super) file: OwnedFd,
     /// The locked folder; `None` for reading only. Held, never used: closing it lets go of the lock.
-    pub(super) _lock: Option<OwnedFd>,
+    pub(super) _lock: Option<FolderFd>,
 }
 
 impl Disk for OsDisk {

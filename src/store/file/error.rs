@@ -108,7 +108,7 @@ pub enum FileError {
         bytes: u64,
     },
     /// Anything else, above all EIO.
-    #[error("{}: {operation}: {errno}: look at the kernel's log, the disk may be failing", path.display())]
+    #[error("{}: {operation}: {errno}: look at the kernel's log: the disk may be failing, or its filesystem not be fit for this", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -270,7 +270,6 @@ impl<D: Disk> RingFile<D> {
         }
         // What the caller appends goes into a log of its own.
         self.log = None;
-        self.newest_epoch = recovered.newest_epoch;
         let mut room = self.geometry.arena_bytes;
         let mut segments = std::mem::take(&mut recovered.segments);
         segments.reverse();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::disk::{Disk, OsDisk, read_extent};
+use super::disk::{Disk, FolderFd, OsDisk, read_extent};
 use super::error::FileError;
 use super::format::{Geometry, Head, SUPERBLOCK_BYTES, Superblock, VERSION};
 use super::recovered::{Aside, Recovered};
@@ -121,14 +121,14 @@ fn own_aside() -> String {
 /// The folder, open; locked if it is to be written to.
 struct Folder {
     dir: PathBuf,
-    fd: OwnedFd,
+    fd: FolderFd,
 }
 
 impl Folder {
     fn open(dir: &Path) -> Result<Self, FileError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::openat(CWD, dir, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self { dir: dir.to_path_buf(), fd }),
+            Ok(fd) => Ok(Self { dir: dir.to_path_buf(), fd: FolderFd(fd) }),
             Err(Errno::NOENT) => Err(FileError::Absent { path: dir.to_path_buf() }),
             Err(errno) => Err(FileError::of(dir, "open", errno)),
         }
@@ -143,7 +143,7 @@ impl Folder {
         let folder = Self::open(dir)?;
         let begun = Instant::now();
         loop {
-            match rustix::fs::flock(&folder.fd, FlockOperation::NonBlockingLockExclusive) {
+            match rustix::fs::flock(&folder.fd.0, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(folder),
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
@@ -172,7 +172,7 @@ impl Folder {
         // NONBLOCK: a pipe by this name must not hold up the start.
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let irregular = || FileError::NotARegularFile { path: self.path(RING) };
-        let file = match rustix::fs::openat(&self.fd, RING, flags, Mode::empty()) {
+        let file = match rustix::fs::openat(&self.fd.0, RING, flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(irregular()),
@@ -265,7 +265,9 @@ impl Folder {
 
     /// Whether a file of this geometry would fit if the old one were gone.
     fn has_room_instead(&self, old: &OwnedFd, geometry: Geometry) -> bool {
-        let (Ok(filesystem), Ok(stat)) = (rustix::fs::fstatvfs(&self.fd), rustix::fs::fstat(old)) else { return false };
+        let (Ok(filesystem), Ok(stat)) = (rustix::fs::fstatvfs(&self.fd.0), rustix::fs::fstat(old)) else {
+            return false;
+        };
         let freed = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         filesystem.f_bavail.saturating_mul(filesystem.f_frsize).saturating_add(freed) >= geometry.file_bytes()
     }
@@ -273,7 +275,7 @@ impl Folder {
     fn begin_new(&self, geometry: Geometry, file_id: u64) -> Result<(RingFile, Recovered), FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = rustix::fs::openat(&self.fd, NEW, flags, mode).map_err(self.error(NEW, "open"))?;
+        let file = rustix::fs::openat(&self.fd.0, NEW, flags, mode).map_err(self.error(NEW, "open"))?;
         let begun = self
             .allocate(&file, NEW, geometry.file_bytes())
             .and_then(|()| RingFile::begin(OsDisk { file, _lock: None }, self.path(RING), geometry, file_id));
@@ -303,7 +305,7 @@ impl Folder {
 
     /// Renames over whatever has the new name; `false` if there is nothing by the old one.
     fn rename(&self, from: &str, to: &str) -> Result<bool, FileError> {
-        match rustix::fs::renameat(&self.fd, from, &self.fd, to) {
+        match rustix::fs::renameat(&self.fd.0, from, &self.fd.0, to) {
             Ok(()) => self.sync_folder().map(|()| true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.error(from, "rename")(errno)),
@@ -318,7 +320,7 @@ impl Folder {
     /// Removes what other versions left, but for one version and this one's own: two versions may alternate and both keep
     /// their history, and however many there were, at most one file of another version lies here.
     fn forget_versions_but(&self, kept: u32) -> Result<(), FileError> {
-        let entries = Dir::read_from(&self.fd).map_err(self.error("", "getdents"))?;
+        let entries = Dir::read_from(&self.fd.0).map_err(self.error("", "getdents"))?;
         for entry in entries {
             let entry = entry.map_err(self.error("", "getdents"))?;
             let Ok(name) = entry.file_name().to_str() else { continue };
@@ -332,14 +334,14 @@ impl Folder {
     }
 
     fn remove(&self, name: &str) -> Result<(), FileError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&self.fd.0, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.error(name, "unlink")(errno)),
         }
     }
 
     fn sync_folder(&self) -> Result<(), FileError> {
-        match rustix::fs::fsync(&self.fd) {
+        match rustix::fs::fsync(&self.fd.0) {
             // Some filesystems know no barrier for folders; their renames are as safe as they can be.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(self.error("", "fsync")(errno)),

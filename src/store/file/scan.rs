@@ -18,6 +18,8 @@ use super::recovered::{Damaged, Log, Recovered, Segment};
 /// How often on average a byte may be summed up. Pieces inside of damaged pieces are looked for, and bytes made on
 /// purpose could nest them a million times.
 const PATIENCE: usize = 4;
+/// And so many bytes at least: a few torn pieces in a small arena are no mischief.
+const LEAST_PATIENCE: usize = 1 << 20;
 
 /// Reads everything.
 pub(super) fn read_everything<D: Disk>(disk: &D, superblock: &Superblock) -> Result<Recovered> {
@@ -74,7 +76,7 @@ fn scan_log(file_id: u64, bytes: Vec<u8>) -> (Log, u64) {
     // The index that the next record should have, counting records whose payload is damaged.
     let mut expected = 0;
     let mut lost = 0_u64;
-    let mut patience = bytes.len().saturating_mul(PATIENCE);
+    let mut patience = bytes.len().saturating_mul(PATIENCE).max(LEAST_PATIENCE);
     let mut at = 0;
     // Where the next record should begin, if nothing is damaged.
     let mut due = 0;
@@ -129,7 +131,7 @@ fn epoch_was_begun(bytes: &[u8], epoch: u64, expected: u32) -> bool {
 /// The segments of an arena that do not overlap, by offset; of two that do, the newer one.
 fn scan_arena(file_id: u64, tier: usize, bytes: &[u8], damaged: &mut Damaged) -> Vec<Segment> {
     let mut found: Vec<Segment> = Vec::new();
-    let mut patience = bytes.len().saturating_mul(PATIENCE);
+    let mut patience = bytes.len().saturating_mul(PATIENCE).max(LEAST_PATIENCE);
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let header = match segment_read(file_id, rest) {

@@ -256,6 +256,61 @@ fn garbage_after_the_last_record_is_not_believed() {
 }
 
 #[test]
+fn records_that_lie_across_a_stale_one_are_seen_so_that_no_epoch_is_given_twice() {
+    let mut file = begin(SMALL);
+    file.begin_log(1).unwrap();
+    file.append_log(&[1; 300]).unwrap();
+    file.begin_log(2).unwrap();
+    file.append_log(b"other slot").unwrap();
+    let stale = file.disk.bytes.clone();
+    file.begin_log(3).unwrap();
+    file.append_log(&[3; 40]).unwrap();
+    file.append_log(&[4; 40]).unwrap();
+    // Power was lost: the second record reached the medium, the first did not.
+    let first = SMALL.log_at(0) as usize..SMALL.log_at(0) as usize + 64;
+    file.disk.bytes[first.clone()].copy_from_slice(&stale[first]);
+    let (mut file, recovered) = reopen(file);
+    assert_eq!(records(&recovered), [(2, 0, b"other slot".to_vec()), (3, 1, vec![4; 40])]);
+    assert_eq!((recovered.newest_epoch, recovered.damaged.records), (3, 1));
+    // So the next log is not taken for the start of that one.
+    assert_eq!(file.begin_log(3), Err(FileError::OldEpoch { given: 3, newest: 3 }));
+}
+
+#[test]
+fn bytes_made_to_be_slow_are_read_in_time_proportional_to_their_number() {
+    // A header at every step, each right, each with a part or payload that reaches to the end and is damaged: to sum up
+    // all of them would take hours.
+    let geometry = Geometry { log_bytes: 8 << 20, arena_bytes: [64 << 20, 64, 64], ..SMALL };
+    let mut file = begin(geometry);
+    let (log, arena) = (geometry.log_at(0) as usize, geometry.arena_at(0) as usize);
+    let mut header = Vec::new();
+    for at in (0..(8 << 20) - 24).step_by(24) {
+        let id = crc32c::crc32c(&FILE_ID.to_le_bytes());
+        header.clear();
+        header.extend_from_slice(&((8 << 20) - 24 - at as u32).to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        header.extend_from_slice(&1_u64.to_le_bytes());
+        header.extend_from_slice(&((at / 24) as u32).to_le_bytes());
+        header.extend_from_slice(&crc32c::crc32c_append(id, &header).to_le_bytes());
+        file.disk.bytes[log + at..log + at + 24].copy_from_slice(&header);
+    }
+    for at in (0..(64 << 20) - 64).step_by(64) {
+        let mut bytes = segment(1, &[b""]);
+        let length = (64_u32 << 20) - at as u32;
+        bytes[24..28].copy_from_slice(&length.to_le_bytes());
+        bytes[40..44].copy_from_slice(&(length - 48).to_le_bytes());
+        let table = crc32c::crc32c(&bytes[40..48]);
+        bytes[32..36].copy_from_slice(&table.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..36]);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+        file.disk.bytes[arena + at..arena + at + 48].copy_from_slice(&bytes);
+    }
+    let recovered = read(&file.disk).unwrap();
+    assert_eq!((records(&recovered), segments(&recovered)), (vec![], vec![]));
+    assert!(recovered.damaged.records > 0 && recovered.damaged.segments > 0);
+}
+
+#[test]
 fn after_damage_a_new_log_is_written_and_both_are_read() {
     let (mut file, second) = three_records();
     file.disk.bytes[second] ^= 1;
