@@ -26,6 +26,9 @@ mod trace;
 const EVENTS_CAP: usize = 16_384;
 const KEPT_FILES: u64 = 256;
 
+/// Ticks that are left out at the beginning, while discovery and runtimes still tell who is there.
+const SETTLING_TICKS: u64 = 3;
+
 /// zstd's level: a trace is written once and stored for ever.
 const LEVEL: i32 = 22;
 
@@ -72,6 +75,9 @@ fn main() -> anyhow::Result<()> {
     let stop = AtomicBool::new(false);
     let mut samples: Vec<Arc<NodeSample>> = Vec::new();
     sampler.run(&events, &stop, |sample| {
+        if sample.tick <= SETTLING_TICKS {
+            return;
+        }
         samples.push(keeper.keep(&sample));
         if samples.len().is_multiple_of(60) {
             eprintln!("{} of {} ticks", samples.len(), arguments.seconds);
