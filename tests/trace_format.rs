@@ -234,7 +234,9 @@ fn copies_of_containers_are_subjects_of_their_own_with_the_same_rows() {
         made.roster.subjects(Table::Cgroup).iter().map(|s| s.name.clone()).collect();
     assert_eq!(names.len(), made.roster.subjects(Table::Cgroup).len());
     for device in made.roster.subjects(Table::Device) {
-        assert!(ids.contains(&device.owner.unwrap()));
+        let owner = device.owner.unwrap();
+        assert!(ids.contains(&owner));
+        assert_eq!(owner.0 >> 32, device.id.0 >> 32, "a copy belongs to a copy");
     }
     for table in Table::ALL {
         assert_eq!(made.rows(table).unwrap().len(), made.roster.subjects(table).len());

@@ -252,7 +252,10 @@ pub fn subjects(roster: &Roster) -> impl Iterator<Item = &Arc<Subject>> {
 
 /// What a trace keeps of a machine: nothing that names it.
 pub fn anonymous(machine: &MachineFacts) -> MachineFacts {
+    // What follows the number is the builder's word.
+    let version = machine.kernel_version.split(['-', '+']).next();
     MachineFacts {
+        kernel_version: version.unwrap_or_default().into(),
         node_name: "node".into(),
         machine_id: String::new(),
         system_uuid: String::new(),
