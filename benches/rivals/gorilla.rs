@@ -5,29 +5,38 @@
 
 use super::{Line, Series, timed};
 
-/// Bits, the first one highest.
+/// Bits, the first one highest; 64 at a time.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits that the last byte has room for.
-    room: u32,
+    word: u64,
+    used: u32,
 }
 
 impl Bits {
     /// Appends the lowest `count` bits.
     fn push(&mut self, value: u64, count: u32) {
-        for bit in (0..count).rev() {
-            if self.room == 0 {
-                self.bytes.push(0);
-                self.room = 8;
-            }
-            self.room -= 1;
-            if let Some(last) = self.bytes.last_mut()
-                && value >> bit & 1 == 1
-            {
-                *last |= 1 << self.room;
-            }
+        if count == 0 {
+            return;
         }
+        let value = value & (u64::MAX >> (64 - count));
+        let room = 64 - self.used;
+        if count < room {
+            self.word |= value << (room - count);
+            self.used += count;
+            return;
+        }
+        let left = count - room;
+        self.bytes.extend_from_slice(&(self.word | value >> left).to_be_bytes());
+        self.word = if left == 0 { 0 } else { value << (64 - left) };
+        self.used = left;
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let last = self.word.to_be_bytes();
+        let bytes = (0..self.used).step_by(8).zip(last).map(|(_, byte)| byte);
+        self.bytes.extend(bytes);
+        self.bytes
     }
 }
 
@@ -38,13 +47,27 @@ struct BitReader<'a> {
 
 impl BitReader<'_> {
     fn pull(&mut self, count: u32) -> Option<u64> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.at / 8)?;
-            value = value << 1 | u64::from(byte >> (7 - self.at % 8) & 1);
-            self.at += 1;
+        if count == 0 {
+            return Some(0);
         }
-        Some(value)
+        let (byte, skip) = (self.at / 8, u32::try_from(self.at % 8).ok()?);
+        self.at += usize::try_from(count).ok()?;
+        if self.at > self.bytes.len() * 8 {
+            return None;
+        }
+        let rest = self.bytes.get(byte..)?;
+        let word = match rest.first_chunk() {
+            Some(whole) => u64::from_be_bytes(*whole),
+            // The last bytes are fewer than eight.
+            None => rest.iter().zip(0..).fold(0, |word, (byte, at)| word | u64::from(*byte) << (56 - 8 * at)),
+        };
+        let value = word << skip >> (64 - count);
+        let beyond = (skip + count).saturating_sub(64);
+        if beyond == 0 {
+            return Some(value);
+        }
+        let next = *rest.get(8)?;
+        Some(value | u64::from(next) >> (8 - beyond))
     }
 
     /// How many of at most `most` bits are 1 before the first 0.
@@ -145,7 +168,7 @@ pub fn measure(all: &[Series]) -> Option<Line> {
     };
     let given: Vec<Vec<(i64, f64)>> = all.iter().map(points).collect();
     let (blocks, encoded) =
-        timed(|| given.iter().map(|points| encode(points.iter().copied()).bytes).collect::<Vec<_>>());
+        timed(|| given.iter().map(|points| encode(points.iter().copied()).finish()).collect::<Vec<_>>());
     let mut sum = 0.0;
     let (complete, decoded) = timed(|| {
         let decode =
