@@ -219,14 +219,9 @@ fn copies_of_containers_are_subjects_of_their_own_with_the_same_rows() {
     let all = samples();
     let mut replicator = Replicator::new(11);
     let made = replicator.replicate(&all[0]);
-    let containers = |roster: &Roster| {
-        let kind = ringside::discover::CgroupKind::Container;
-        let of_kind = |subject: &&Arc<Subject>| subject.workload.as_ref().unwrap().identity.kind == kind;
-        roster.subjects(Table::Cgroup).iter().filter(of_kind).count()
-    };
-    let before = containers(&all[0].roster);
+    let before = containers_in(&all[0].roster);
     assert!(before > 0 && before < 11);
-    assert_eq!(containers(&made.roster), 11);
+    assert_eq!(containers_in(&made.roster), 11);
     let subjects: Vec<_> = trace::subjects(&made.roster).collect();
     let ids: std::collections::HashSet<_> = subjects.iter().map(|subject| subject.id).collect();
     assert_eq!(ids.len(), subjects.len());
@@ -246,4 +241,31 @@ fn copies_of_containers_are_subjects_of_their_own_with_the_same_rows() {
     assert_eq!(made.row(Table::Cgroup, last.id).unwrap(), all[0].row(Table::Cgroup, original).unwrap());
     // The same roster again: the same subjects again.
     assert!(Arc::ptr_eq(&made.roster, &replicator.replicate(&all[1]).roster));
+}
+
+/// A column that is renamed in the catalogue would be missing from every trace, and the benchmark would measure less
+/// without a word.
+#[test]
+fn every_number_of_the_recorded_traces_is_still_there() {
+    for (name, ticks, containers, layout, numbers) in
+        [("docker-mixed", 897, 12, "hybrid", 1_714_634_usize), ("docker-busy", 447, 3, "hybrid", 359_835)]
+    {
+        let path = format!("{}/benches/data/{name}.trace.zst", env!("CARGO_MANIFEST_DIR"));
+        let samples = trace::read(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((samples.len(), samples[0].machine.cgroup_layout.as_str()), (ticks, layout), "{name}");
+        assert_eq!(containers_in(&samples[0].roster), containers, "{name}");
+        let rows = samples.iter().flat_map(|sample| Table::ALL.into_iter().flat_map(|table| sample.iter(table)));
+        let present = rows.map(|(_, row)| row.present.0.iter().map(|word| word.count_ones() as usize).sum::<usize>());
+        assert_eq!(present.sum::<usize>(), numbers, "{name}");
+        for pair in samples.windows(2) {
+            assert_eq!(pair[1].tick, pair[0].tick + 1, "{name}: one tick a second, none missed");
+            assert!(pair[1].started_at > pair[0].ended_at && pair[1].wall > pair[0].wall, "{name}");
+        }
+    }
+}
+
+fn containers_in(roster: &Roster) -> usize {
+    let kind = ringside::discover::CgroupKind::Container;
+    let of_kind = |subject: &&Arc<Subject>| subject.workload.as_ref().unwrap().identity.kind == kind;
+    roster.subjects(Table::Cgroup).iter().filter(of_kind).count()
 }
