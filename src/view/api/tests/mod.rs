@@ -2,6 +2,7 @@
 
 mod document;
 mod history;
+mod past;
 
 use std::collections::BTreeSet;
 
@@ -204,7 +205,7 @@ fn the_nodes_cpu_time_is_shared_out_by_mode_and_memory_used_is_total_without_ava
     assert_eq!(node.disks[0].busy_ratio, Some(0.42));
     assert_eq!(node.interfaces.len(), 2);
     assert_eq!(node.filesystems[0].used_bytes, Some(60 << 30));
-    assert_eq!(node.ticks.tick, 2);
+    assert_eq!(node.ticks.map(|ticks| ticks.tick), Some(2));
     assert_eq!(node.booted_at.as_deref(), Some("2026-02-17T09:00:00.000Z"));
 }
 
@@ -252,7 +253,7 @@ fn a_wrong_parameter_is_refused_and_says_what_is_right() {
     assert!(problem("/api/v1/containers?namspace=a").detail.contains("did you mean 'namespace'?"));
     assert!(problem("/api/v1/containers?kind=containers").detail.contains("container,sandbox"));
     assert!(problem("/api/v1/containers?all=maybe").detail.contains("all=true"));
-    assert!(problem("/api/v1/node?x=1").detail.contains("has none"));
+    assert!(problem("/api/v1/metrics?x=1").detail.contains("has none"));
 }
 
 #[test]
