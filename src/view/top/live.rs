@@ -38,16 +38,7 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
     let (send_update, updates) = mpsc::channel();
     let (send_command, receive_command) = commands::unbounded_channel();
     let runtime = runtime()?;
-    let asking = Asking {
-        agent,
-        question: Question::of(args),
-        interval: args.interval,
-        detail: None,
-        mark: args.diff.clone(),
-        interval_seconds: None,
-        due: true,
-        updates: send_update,
-    };
+    let asking = Asking::new(args, agent, send_update);
     let thread = std::thread::Builder::new().name("ringside-top-ask".to_owned());
     thread.spawn(move || runtime.block_on(asking.run(receive_command))).map_err(TopError::Runtime)?;
 
@@ -131,6 +122,8 @@ fn release(out: &mut impl Write) {
 struct Asking {
     agent: Agent,
     question: Question,
+    /// The moment as the terminal's side asked for it; the question has it as the agent understood it.
+    asked: Option<String>,
     interval: Duration,
     detail: Option<Detail>,
     /// The moment to compare with.
@@ -143,6 +136,20 @@ struct Asking {
 }
 
 impl Asking {
+    fn new(args: &TopArgs, agent: Agent, updates: mpsc::Sender<Update>) -> Self {
+        Self {
+            agent,
+            question: Question::of(args),
+            asked: args.at.clone(),
+            interval: args.interval,
+            detail: None,
+            mark: args.diff.clone(),
+            interval_seconds: None,
+            due: true,
+            updates,
+        }
+    }
+
     async fn run(mut self, mut commands: commands::UnboundedReceiver<Command>) {
         let mut timer = tokio::time::interval(self.interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -172,14 +179,15 @@ impl Asking {
                     }
                 }
             }
-            let asked = self.question.at.clone();
             let update = match self.data().await {
                 Ok(data) => Update::Data(Box::new(data)),
-                Err(TopError::Refused { kind: Refusal::BeforeHistory, .. }) if asked.as_deref() != Some("oldest") => {
+                Err(TopError::Refused { kind: Refusal::BeforeHistory, .. })
+                    if self.asked.as_deref() != Some("oldest") =>
+                {
                     Update::BeforeHistory
                 }
                 Err(error @ TopError::NoPast { .. }) => {
-                    (self.question.at, self.mark) = (None, None);
+                    (self.question.at, self.asked, self.mark) = (None, None, None);
                     Update::NoPast(error.to_string())
                 }
                 Err(error) => Update::Failed(error.to_string()),
@@ -206,15 +214,15 @@ impl Asking {
             Command::Show(what) => (self.question.what, self.detail) = (what, None),
             Command::All(all) => self.question.all = all,
             Command::Detail(detail) => self.detail = detail,
-            Command::At(at) => self.question.at = Some(at),
-            Command::Present => self.question.at = None,
+            Command::At(at) => (self.asked, self.question.at) = (Some(at.clone()), Some(at)),
+            Command::Present => (self.asked, self.question.at) = (None, None),
             Command::Mark(mark) => (self.mark, self.detail) = (mark, None),
             Command::Quit => {}
         }
     }
 
     async fn data(&mut self) -> Result<Data, TopError> {
-        let asked = self.question.at.clone();
+        let asked = self.asked.clone();
         if asked.is_some() && self.interval_seconds.is_none() {
             // Only the answer about now tells the interval.
             let live: Node = self.agent.get("/api/v1/node").await?;
@@ -315,5 +323,38 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::super::tests::{args, serve};
+    use super::*;
+    use crate::view::api::answer_at;
+    use crate::view::api::testing::{NOW, store};
+
+    #[test]
+    fn an_answer_that_comes_at_the_second_try_is_still_the_one_that_was_asked_for() {
+        let asked = AtomicU32::new(0);
+        let address = serve(move |target| {
+            let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            let mut answer = answer_at(&store(), path, query, NOW).unwrap();
+            if path.ends_with("/containers") && asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                answer.status = 500;
+            }
+            answer
+        });
+        let args = args("--at oldest");
+        let (updates, _receiver) = mpsc::channel();
+        let mut asking = Asking::new(&args, Agent::new(&address.to_string()).unwrap(), updates);
+        let runtime = runtime().unwrap();
+        assert!(runtime.block_on(asking.data()).is_err());
+        let data = runtime.block_on(asking.data()).unwrap();
+        assert_eq!(data.asked.as_deref(), Some("oldest"));
+        assert_eq!(data.node.read_at, "2026-03-01T12:00:00.000Z");
+        assert_eq!(data.interval_seconds, Some(1.0));
+        assert!(matches!(data.rows, Rows::Containers(containers) if containers.len() == 3));
     }
 }

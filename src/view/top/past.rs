@@ -62,6 +62,11 @@ impl Past {
         Self { aim, answered: false, playing: false, speed: 0, shown_for: Duration::ZERO }
     }
 
+    /// Whether another moment was asked for than the one that is shown.
+    pub(super) fn awaits(&self) -> bool {
+        !self.answered
+    }
+
     /// Seconds of the past per second.
     pub(super) fn speed(&self) -> u32 {
         SPEEDS.get(self.speed).copied().unwrap_or(1)

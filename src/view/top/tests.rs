@@ -1,7 +1,7 @@
 //! Keys, frames and `--once`, on the synthetic node of the API's tests.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use clap::{Parser, ValueEnum};
 use ratatui::Terminal;
@@ -327,6 +327,14 @@ fn served(line: &str) -> Result<String, TopError> {
 
 /// The same, with the answers of `answer`.
 pub(super) fn served_by(line: &str, answer: impl Fn(&str) -> Answer + Send + 'static) -> Result<String, TopError> {
+    let address = serve(answer);
+    let mut out = Vec::new();
+    run(&args(&format!("--once --server http://{address} {line}")), &mut out)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// Answers on a loopback port for as long as the test runs.
+pub(super) fn serve(answer: impl Fn(&str) -> Answer + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -346,9 +354,7 @@ pub(super) fn served_by(line: &str, answer: impl Fn(&str) -> Answer + Send + 'st
             stream.write_all(&answer.body).unwrap();
         }
     });
-    let mut out = Vec::new();
-    run(&args(&format!("--once --server http://{address} {line}")), &mut out)?;
-    Ok(String::from_utf8(out).unwrap())
+    address
 }
 
 #[test]

@@ -123,6 +123,9 @@ fn past_line<'a>(model: &Model, node: &Node, past: &Past, theme: &Theme) -> Line
         false if past.speed() > 1 => Span::raw(format!(" stopped, {}x", past.speed())),
         false => Span::raw(" stopped"),
     });
+    if past.awaits() {
+        spans.push(Span::styled(" …", theme.warn()));
+    }
     spans.push(Span::styled(format!("  {}", clean(&node.name)), theme.strong()));
     spans.push(Span::raw(format!("  up {}", or_absent(node.uptime_seconds, duration))));
     Line::from(spans)
