@@ -155,9 +155,7 @@ pub enum TopError {
         source: serde_json::Error,
     },
     /// The agent knows nothing of `at`; update it.
-    #[error(
-        "the agent at {server} is too old to show the past: it answers about now only. Update it, or leave out --at"
-    )]
+    #[error("the agent at {server} is too old to show the past; update it, or leave out --at and --diff")]
     NoPast {
         /// Where it is.
         server: String,

@@ -27,7 +27,7 @@ pub(super) use theme::Theme;
 const KEYS: &str = " q quit  ↑↓ move  ⏎ details  s sort  / filter  ⇥ tab  ← past  m compare  ? help";
 const KEYS_IN_PAST: &str = " ←→ step  { } minute  space play  + - speed  0 oldest  n live  m compare  ? help";
 const KEYS_IN_DIFF: &str = " d end  ←→ step  { } minute  m mark anew  s sort  r reverse  / filter  ? help";
-const KEYS_IN_DETAIL: &str = " esc back  + longer  - shorter  p pause  ? help";
+const KEYS_IN_DETAIL: &str = " esc back  + longer  - shorter  ← → step through time  ? help";
 
 const HELP: &str = " ↑ ↓ j k  PgUp PgDn  g G   choose a line
  enter                     details of a container; containers of a pod
@@ -123,7 +123,8 @@ fn past_line<'a>(model: &Model, node: &Node, past: &Past, theme: &Theme) -> Line
         false if past.speed() > 1 => Span::raw(format!(" stopped, {}x", past.speed())),
         false => Span::raw(" stopped"),
     });
-    if past.awaits() {
+    // While it is played there is hardly a time without a question.
+    if past.awaits() && !past.playing {
         spans.push(Span::styled(" …", theme.warn()));
     }
     spans.push(Span::styled(format!("  {}", clean(&node.name)), theme.strong()));
