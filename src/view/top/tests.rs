@@ -349,7 +349,11 @@ pub(super) fn serve(answer: impl Fn(&str) -> Answer + Send + 'static) -> SocketA
                 }
             }
             let answer = answer(first.split(' ').nth(1).unwrap());
-            let head = format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n\r\n", answer.status, answer.body.len());
+            let head = format!(
+                "HTTP/1.1 {} -\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                answer.status,
+                answer.body.len()
+            );
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(&answer.body).unwrap();
         }
