@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(60);
 const SPIN: [&str; 2] = ["-c", "while :; do :; done"];
 
 const FLAGS: [&str; 8] =
-    ["--interval", "200ms", "--docker-socket", "none", "--podman-socket", "none", "--cri-socket", "none"];
+    ["--interval", "500ms", "--docker-socket", "none", "--podman-socket", "none", "--cri-socket", "none"];
 
 struct Node {
     agent: Agent,

@@ -287,8 +287,8 @@ fn every_metric_of_the_catalogue_is_listed_under_the_name_that_history_takes() {
 proptest! {
     #[test]
     fn no_path_and_query_make_the_api_panic(
-        path in "(/api/v1/(containers|node|pods|metrics)?/?)?[%/a-fA-F0-9.é\\PC]{0,30}(/history)?",
-        query in "((metric|start|end|step|fn|kind|device|all)=(device\\.|cpu_usage_usec|-|1|[0-9]{0,22}[smhd]?|\\PC{0,8})&?){0,5}",
+        path in "(/api/v1/(containers|node|pods|metrics|diff|history)?/?)?[%/a-fA-F0-9.é\\PC]{0,30}(/history)?",
+        query in "((metric|start|end|step|fn|kind|device|all|at|from|to|sort)=(device\\.|cpu_usage_usec|oldest|-|1|[0-9]{0,22}[smhd]?|\\PC{0,8})&?){0,5}",
     ) {
         thread_local! { static STORE: Store = store(); }
         STORE.with(|store| {
