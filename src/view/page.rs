@@ -2,13 +2,14 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 11] = [
+const ENDPOINTS: [(&str, &str); 12] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
     ("/api/v1/node", "the node, as JSON"),
     ("/api/v1/containers", "every container; <code>/{id}</code> one of them, <code>/{id}/history</code> its past"),
-    ("/api/v1/pods", "the same by pod"),
+    ("/api/v1/pods", "the same by pod; <code>?at=-10m</code> shows any of these three as it was"),
+    ("/api/v1/diff?from=oldest", "what changed since then, the largest change first"),
     ("/api/v1/metrics", "every metric that has a history, with its unit and kernel file"),
     (
         "/api/v1/export?match[]=container_memory_rss",

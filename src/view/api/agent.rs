@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::sample::NodeSample;
 use crate::store::StoreStats;
+use crate::units::UnixNanos;
 
 use super::time::rfc3339;
 
@@ -48,6 +49,8 @@ pub struct StoreState {
     pub samples: u64,
     /// The oldest instant that can be read, RFC 3339.
     pub oldest: Option<String>,
+    /// The newest tick, RFC 3339.
+    pub newest: Option<String>,
 }
 
 impl Ticks {
@@ -70,7 +73,7 @@ impl Ticks {
 }
 
 impl StoreState {
-    pub(super) fn read(stats: &StoreStats) -> Self {
+    pub(super) fn read(stats: &StoreStats, newest: Option<UnixNanos>) -> Self {
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         Self {
             used_bytes: bytes(stats.used_bytes),
@@ -79,6 +82,7 @@ impl StoreState {
             evicted_ticks: stats.evicted_ticks,
             samples: stats.samples,
             oldest: stats.oldest.map(rfc3339),
+            newest: newest.map(rfc3339),
         }
     }
 }

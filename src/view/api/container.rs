@@ -16,7 +16,7 @@ use crate::units::UnixNanos;
 use super::parts::{Cpu, Memory, Pids, Pressure};
 use super::problem::Problem;
 use super::request::{Query, percent_encode};
-use super::scene::{Cgroup, Scene, metadata, pod_uid};
+use super::scene::{Cgroup, Scene, metadata, pod_uid, told_restarts};
 use super::time::rfc3339;
 use super::traffic::{Io, Network};
 
@@ -77,8 +77,12 @@ impl ContainerKind {
 pub struct ContainerList {
     /// Name of the node.
     pub node: String,
-    /// When the newest tick began, RFC 3339.
+    /// When the tick that is shown began, RFC 3339: the newest, or with `at` the newest that is not later.
     pub read_at: String,
+    /// The instant that `at` asked for, RFC 3339; null when the newest tick is shown.
+    pub at: Option<String>,
+    /// How finely history is kept at this tick: `tick`, `10s` or `1m`.
+    pub resolution: Option<String>,
     /// Sorted by namespace, pod, name.
     pub containers: Vec<Container>,
 }
@@ -128,13 +132,14 @@ pub struct Container {
     pub alive: bool,
     /// When its files were read, RFC 3339; for those that are gone, the last time.
     pub read_at: String,
-    /// How long ago that was, in seconds; null for those that are gone.
+    /// How long before the instant that is shown that was, in seconds; null for those that are gone.
     pub age_seconds: Option<f64>,
-    /// How often it was started again.
+    /// How often it was started again; null in the past, because the ring does not keep it.
     pub restarts: Option<u64>,
-    /// Processes that the OOM killer killed, in this container and in those before it of the same name.
+    /// Processes that the OOM killer killed, in this container and in those before it of the same name; null in the
+    /// past, where `memory.events` still tells this container's own.
     pub oom_kills: Option<u64>,
-    /// How the ones before it ended.
+    /// How the ones before it ended; empty in the past.
     pub exits: Vec<Exit>,
     /// CPU.
     pub cpu: Cpu,
@@ -148,6 +153,12 @@ pub struct Container {
     pub pressure: Pressure,
     /// Processes and threads.
     pub pids: Pids,
+    /// The instant that `at` asked for, RFC 3339. Only in the answer about one container of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// How finely history is kept at this tick: `tick`, `10s` or `1m`. Only in the answer about one container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
 }
 
 /// How often a container ended in one way.
@@ -166,14 +177,16 @@ impl Container {
         let Cgroup { subject, workload, reading, alive } = cgroup;
         let tally = scene.tally(workload);
         let memory = Memory::read(reading);
-        let told_restarts = metadata(workload).and_then(|metadata| metadata.restart_count).map(u64::from);
         let exits = tally.into_iter().flat_map(|tally| &tally.exits);
         Self {
             alive: *alive,
             read_at: rfc3339(scene.wall_of(reading.row.read_at)),
             age_seconds: Some(scene.age_seconds(reading.row.read_at)),
-            restarts: tally.map(|tally| tally.restarts).or(told_restarts),
-            oom_kills: tally.map(|tally| tally.oom_kills).or(memory.events.oom_kill),
+            restarts: tally.map(|tally| tally.restarts).or_else(|| told_restarts(scene, workload)),
+            oom_kills: tally
+                .map(|tally| tally.oom_kills)
+                .or_else(|| memory.events.oom_kill.filter(|_| !scene.is_past())),
+            healthy: metadata(workload).and_then(|metadata| metadata.healthy).filter(|_| !scene.is_past()),
             exits: exits
                 .map(|((code, reason), count)| Exit { code: *code, reason: reason.to_string(), count: *count })
                 .collect(),
@@ -226,6 +239,8 @@ impl Container {
             network: None,
             pressure: Pressure::default(),
             pids: Pids::default(),
+            at: None,
+            resolution: None,
         }
     }
 }
@@ -272,8 +287,9 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) const PARAMETERS: [&'static str; 6] = ["all", "kind", "namespace", "pod", "name", "gone"];
 
-    pub(super) fn parse(query: &Query) -> Result<Self, Problem> {
-        query.only(&Self::PARAMETERS)?;
+    /// Reads the filter; `beside` names the endpoint's other parameters.
+    pub(super) fn parse(query: &Query, beside: &[&str]) -> Result<Self, Problem> {
+        query.only(&[&Self::PARAMETERS, beside].concat())?;
         let kinds = match (query.get("kind"), query.flag("all")?) {
             (Some(words), _) => Some(words.split(',').map(kind_of_word).collect::<Result<_, _>>()?),
             (None, true) => None,
@@ -314,32 +330,58 @@ fn kind_of_word(word: &str) -> Result<ContainerKind, Problem> {
 /// All containers that pass the filter.
 pub(super) fn list(scene: &Scene<'_>, store: &Store, filter: &Filter) -> ContainerList {
     let sample = scene.sample();
-    let wanted = scene.cgroups().filter(|cgroup| filter.wants(cgroup.workload));
-    let mut containers: Vec<Container> = wanted.map(|cgroup| Container::read(scene, &cgroup)).collect();
+    let mut containers: Vec<Container> = wanted(scene, filter).map(|cgroup| Container::read(scene, &cgroup)).collect();
     if filter.gone {
         let living: HashSet<SubjectId> =
             sample.roster.subjects(Table::Cgroup).iter().map(|subject| subject.id).collect();
-        containers.extend(gone(&store.remembered(), &living, filter));
+        let remembered = store.remembered();
+        // Who came later than the moment that is shown is not gone at it.
+        let by_then = remembered.iter().filter(|known| !scene.is_past() || known.last_wall < sample.wall);
+        containers.extend(gone(by_then, &living, filter));
     }
     containers.sort_by(|a, b| (&a.namespace, &a.pod, &a.name, &a.id).cmp(&(&b.namespace, &b.pod, &b.name, &b.id)));
-    ContainerList { node: sample.machine.node_name.clone(), read_at: rfc3339(sample.wall), containers }
+    ContainerList {
+        node: sample.machine.node_name.clone(),
+        read_at: rfc3339(sample.wall),
+        at: scene.at(),
+        resolution: scene.resolution(),
+        containers,
+    }
+}
+
+/// The cgroups that pass the filter.
+pub(super) fn wanted<'a>(scene: &Scene<'a>, filter: &Filter) -> impl Iterator<Item = Cgroup<'a>> {
+    scene.cgroups().filter(|cgroup| filter.wants(cgroup.workload))
 }
 
 /// One container by its subject; only what is remembered of it when it is gone.
 pub(super) fn one(scene: &Scene<'_>, store: &Store, subject: &Subject) -> Result<Container, Problem> {
     if let Some(cgroup) = scene.cgroups().find(|cgroup| cgroup.subject.id == subject.id) {
-        return Ok(Container::read(scene, &cgroup));
+        let (at, resolution) = (scene.at(), scene.resolution());
+        return Ok(Container { at, resolution, ..Container::read(scene, &cgroup) });
     }
     let remembered = store.remembered();
     let known = remembered.iter().find(|known| known.subject.id == subject.id);
+    if let (Some(at), Some(known)) = (scene.at(), known)
+        && known.last_wall >= scene.sample().wall
+    {
+        return Err(Problem::unknown_container(format!(
+            "it was not there at {at}; it was last read at {}. Ask for its history to see since when",
+            rfc3339(known.last_wall)
+        )));
+    }
     known
         .and_then(|known| Some(Container::who(&known.subject, known.subject.workload.as_deref()?, known.last_wall)))
         .ok_or_else(|| Problem::unknown_container("it has just aged out of the ring; list the containers again".into()))
 }
 
-/// Those that the ring remembers and that are not in the newest tick.
-fn gone(remembered: &[Remembered], living: &HashSet<SubjectId>, filter: &Filter) -> Vec<Container> {
-    let cgroups = remembered.iter().filter(|known| known.subject.table == Table::Cgroup);
+/// Those that the ring remembers and that are not in the tick.
+fn gone<'a>(
+    remembered: impl Iterator<Item = &'a Remembered>,
+    living: &HashSet<SubjectId>,
+    filter: &Filter,
+) -> Vec<Container> {
+    let cgroups = remembered.filter(|known| known.subject.table == Table::Cgroup);
     let gone = cgroups.filter(|known| !living.contains(&known.subject.id));
     gone.filter_map(|known| {
         let workload = known.subject.workload.as_deref().filter(|workload| filter.wants(workload))?;

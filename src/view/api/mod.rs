@@ -3,7 +3,11 @@
 //! In: the [`Store`], a path and a query. Out: an [`Answer`], also for every error (RFC 9457). Nothing here knows HTTP:
 //! `view/http` reads requests and writes answers. A property whose value is not known is null, never 0.
 //!
+//! `at=` shows any of the first three kinds as it was in the past (`past`).
+//!
 //! ```text
+//! /api/v1/diff                       diff
+//! /api/v1/history                    past
 //! /api/v1/node                       node       /api/v1/metrics      metrics
 //! /api/v1/node/history               history    /openapi.json        openapi
 //! /api/v1/containers                 container
@@ -14,12 +18,14 @@
 
 mod agent;
 mod container;
+mod diff;
 mod find;
 mod history;
 mod metrics;
 mod node;
 mod openapi;
 mod parts;
+mod past;
 mod pod;
 mod problem;
 mod request;
@@ -35,10 +41,12 @@ mod tests;
 
 pub use agent::{StoreState, Ticks};
 pub use container::{Container, ContainerKind, ContainerList, Exit};
+pub use diff::{Change, ContainerChange, Diff, DiffMoment, Fate, UsageChange};
 pub use history::{Function, History, HistoryValue, HistoryWord, MAX_POINTS};
 pub use metrics::{MetricInfo, MetricList};
 pub use node::{CpuModes, Disk, Filesystem, Load, Machine, Node, NodeCpu, NodeMemory, OneCpu, Processes};
 pub use parts::{Cpu, Memory, MemoryEvents, Pids, Pressure, Stall, StallLine};
+pub use past::{HistoryExtent, TierExtent};
 pub use pod::{Pod, PodContainer, PodList, PodSource};
 pub use problem::Problem;
 pub use request::{Query, percent_decode, percent_encode};

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 use crate::sample::MachineFacts;
 use crate::sample::catalogue::{CpuColumn, DiskColumn, FilesystemColumn as F, NodeColumn as N, Table};
 use crate::sample::row::Column;
-use crate::store::StoreStats;
 use crate::units::UnixNanos;
 use crate::view::rates::Reading;
 
@@ -24,9 +23,13 @@ use super::traffic::{DeviceIo, InterfaceTraffic, IoCounters};
 pub struct Node {
     /// Name of the node.
     pub name: String,
-    /// When the newest tick began, RFC 3339.
+    /// When the tick that is shown began, RFC 3339: the newest, or with `at` the newest that is not later.
     pub read_at: String,
-    /// How long ago that was, in seconds.
+    /// The instant that `at` asked for, RFC 3339; null when the newest tick is shown.
+    pub at: Option<String>,
+    /// How finely history is kept at this tick: `tick`, `10s` or `1m`.
+    pub resolution: Option<String>,
+    /// How long before the instant that is shown the tick began, in seconds.
     pub age_seconds: f64,
     /// What this machine is.
     pub machine: Machine,
@@ -50,9 +53,9 @@ pub struct Node {
     pub interfaces: Vec<InterfaceTraffic>,
     /// Mounted filesystems.
     pub filesystems: Vec<Filesystem>,
-    /// How the agent's own reading goes.
-    pub ticks: Ticks,
-    /// How full the ring is.
+    /// How the agent's own reading goes; null in the past, because the ring does not keep it.
+    pub ticks: Option<Ticks>,
+    /// How full the ring is and how far back it reaches: now, whichever instant is shown.
     pub store: StoreState,
 }
 
@@ -202,6 +205,24 @@ pub struct Disk {
     pub in_flight: Option<u64>,
 }
 
+impl Disk {
+    /// Whether it is a disk and neither a partition nor made of other devices, by its name: those would count what
+    /// their disk counts a second time.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        const MADE_OF_OTHERS: [&str; 5] = ["dm-", "md", "loop", "ram", "zram"];
+        let name = self.device.as_str();
+        if MADE_OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)) {
+            return false;
+        }
+        let ends_in_digit = name.ends_with(|last: char| last.is_ascii_digit());
+        if name.starts_with("nvme") || name.starts_with("mmcblk") {
+            return !(ends_in_digit && name.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('p'));
+        }
+        !ends_in_digit
+    }
+}
+
 /// One mounted filesystem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Filesystem {
@@ -225,12 +246,14 @@ pub struct Filesystem {
     pub read_only: Option<bool>,
 }
 
-/// The node at the newest tick.
-pub(super) fn read(scene: &Scene<'_>, stats: &StoreStats) -> Node {
+/// The node at the tick.
+pub(super) fn read(scene: &Scene<'_>, store: StoreState) -> Node {
     let sample = scene.sample();
     let common = Node {
         name: sample.machine.node_name.clone(),
         read_at: rfc3339(sample.wall),
+        at: scene.at(),
+        resolution: scene.resolution(),
         age_seconds: scene.age_seconds(sample.started_at),
         machine: machine(&sample.machine),
         disks: scene
@@ -245,8 +268,8 @@ pub(super) fn read(scene: &Scene<'_>, stats: &StoreStats) -> Node {
             .map(|(subject, reading)| InterfaceTraffic::read(subject, &reading))
             .collect(),
         filesystems: filesystems(scene),
-        ticks: Ticks::read(sample),
-        store: StoreState::read(stats),
+        ticks: (!scene.is_past()).then(|| Ticks::read(sample)),
+        store,
         ..Node::default()
     };
     match scene.pair.iter(Table::Node).next() {

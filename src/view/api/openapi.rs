@@ -15,6 +15,8 @@ use super::routes;
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        routes::get_diff,
+        routes::get_history,
         routes::get_node,
         routes::get_node_history,
         routes::get_containers,

@@ -14,7 +14,7 @@ use super::container::{id_of, name_of, qos_word};
 use super::parts::{Cpu, Memory, Pids, Pressure, sum};
 use super::problem::Problem;
 use super::request::Query;
-use super::scene::{Cgroup, Scene, metadata, pod_uid};
+use super::scene::{Cgroup, Scene, metadata, pod_uid, told_restarts};
 use super::time::rfc3339;
 use super::traffic::{Io, IoCounters, Network};
 
@@ -23,8 +23,12 @@ use super::traffic::{Io, IoCounters, Network};
 pub struct PodList {
     /// Name of the node.
     pub node: String,
-    /// When the newest tick began, RFC 3339.
+    /// When the tick that is shown began, RFC 3339: the newest, or with `at` the newest that is not later.
     pub read_at: String,
+    /// The instant that `at` asked for, RFC 3339; null when the newest tick is shown.
+    pub at: Option<String>,
+    /// How finely history is kept at this tick: `tick`, `10s` or `1m`.
+    pub resolution: Option<String>,
     /// Sorted by namespace and name.
     pub pods: Vec<Pod>,
 }
@@ -58,9 +62,9 @@ pub struct Pod {
     pub source: PodSource,
     /// Its cgroup path, where it has a cgroup of its own.
     pub cgroup: Option<String>,
-    /// Restarts of all its containers.
+    /// Restarts of all its containers; null in the past, because the ring does not keep them.
     pub restarts: Option<u64>,
-    /// Processes that the OOM killer killed in its containers.
+    /// Processes that the OOM killer killed in its containers; null in the past.
     pub oom_kills: Option<u64>,
     /// CPU.
     pub cpu: Cpu,
@@ -89,9 +93,9 @@ pub struct PodContainer {
     pub cpu_usage_cores: Option<f64>,
     /// Usage without inactive page cache.
     pub memory_working_set_bytes: Option<u64>,
-    /// How often it was started again.
+    /// How often it was started again; null in the past.
     pub restarts: Option<u64>,
-    /// Processes that the OOM killer killed.
+    /// Processes that the OOM killer killed; null in the past.
     pub oom_kills: Option<u64>,
 }
 
@@ -105,7 +109,7 @@ struct Members<'a> {
 
 /// All pods, or those of `namespace=` and `name=`.
 pub(super) fn list(scene: &Scene<'_>, query: &Query) -> Result<PodList, Problem> {
-    query.only(&["namespace", "name"])?;
+    query.only(&["namespace", "name", "at"])?;
     let mut members: BTreeMap<&str, Members<'_>> = BTreeMap::new();
     for cgroup in scene.cgroups() {
         let Some(uid) = pod_uid(cgroup.workload) else { continue };
@@ -121,7 +125,13 @@ pub(super) fn list(scene: &Scene<'_>, query: &Query) -> Result<PodList, Problem>
     pods.retain(|pod| wanted("namespace", &pod.namespace) && wanted("name", &pod.name));
     pods.sort_by(|a, b| (&a.namespace, &a.name, &a.uid).cmp(&(&b.namespace, &b.name, &b.uid)));
     let sample = scene.sample();
-    Ok(PodList { node: sample.machine.node_name.clone(), read_at: rfc3339(sample.wall), pods })
+    Ok(PodList {
+        node: sample.machine.node_name.clone(),
+        read_at: rfc3339(sample.wall),
+        at: scene.at(),
+        resolution: scene.resolution(),
+        pods,
+    })
 }
 
 fn read(scene: &Scene<'_>, uid: &str, members: &Members<'_>) -> Pod {
@@ -202,14 +212,15 @@ impl PodContainer {
     fn read(scene: &Scene<'_>, cgroup: &Cgroup<'_>) -> Self {
         let tally = scene.tally(cgroup.workload);
         let memory = Memory::read(&cgroup.reading);
-        let told_restarts = metadata(cgroup.workload).and_then(|metadata| metadata.restart_count).map(u64::from);
         Self {
             id: id_of(cgroup.subject, cgroup.workload),
             name: name_of(cgroup.workload),
             cpu_usage_cores: Cpu::read(&cgroup.reading).usage_cores,
             memory_working_set_bytes: memory.working_set_bytes,
-            restarts: tally.map(|tally| tally.restarts).or(told_restarts),
-            oom_kills: tally.map(|tally| tally.oom_kills).or(memory.events.oom_kill),
+            restarts: tally.map(|tally| tally.restarts).or_else(|| told_restarts(scene, cgroup.workload)),
+            oom_kills: tally
+                .map(|tally| tally.oom_kills)
+                .or_else(|| memory.events.oom_kill.filter(|_| !scene.is_past())),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Problem {
 }
 
 impl Problem {
+    const BEFORE_HISTORY: &'static str = "before-history";
+
     pub(in crate::view) fn new(status: u16, kind: &str, title: &str, detail: String) -> Self {
         let kind = format!("urn:ringside:problem:{kind}");
         Self { kind, title: title.to_owned(), status, detail, instance: String::new() }
@@ -59,6 +61,18 @@ impl Problem {
     #[must_use]
     pub fn no_history(detail: String) -> Self {
         Self::new(404, "no-history", "No history is kept", detail)
+    }
+
+    /// 404: history does not reach back so far, or nothing was read then.
+    #[must_use]
+    pub fn before_history(detail: String) -> Self {
+        Self::new(404, Self::BEFORE_HISTORY, "Nothing is kept of this instant", detail)
+    }
+
+    /// Whether this is [`Problem::before_history`].
+    #[must_use]
+    pub fn is_before_history(&self) -> bool {
+        self.kind.rsplit(':').next() == Some(Self::BEFORE_HISTORY)
     }
 
     /// 409: more than one container fits.

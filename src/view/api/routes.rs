@@ -11,14 +11,16 @@ use crate::sample::catalogue::Table;
 use crate::sample::{NodeSample, Subject, SubjectId};
 use crate::store::{Store, StoreError};
 use crate::view::Answer;
-use crate::view::rates::Pair;
 
+use super::agent::StoreState;
 use super::container::{self, Container, ContainerList, Filter};
+use super::diff::{self, Diff, DiffSort, Side};
 use super::find::find;
 use super::history::{self, CONTAINER_PARTS, History, NODE_PARTS, Range, Wanted};
 use super::metrics::{self, MetricList};
 use super::node::{self, Node};
 use super::openapi;
+use super::past::{self, HistoryExtent, Seen};
 use super::pod::{self, PodList};
 use super::problem::{Problem, nearest};
 use super::request::{Query, percent_decode};
@@ -51,6 +53,8 @@ pub(super) fn answer(store: &Store, path: &str, query: Option<&str>, now: Now) -
     let query = &Query::parse(query);
     let request = Request { store, query, now };
     let answered = match rest {
+        "diff" => get_diff(request),
+        "history" => get_history(request),
         "node" => get_node(request),
         "node/history" => get_node_history(request),
         "containers" => get_containers(request),
@@ -79,9 +83,7 @@ fn json(value: &impl Serialize) -> Result<Answer, Problem> {
 
 impl Request<'_> {
     fn with_scene<T>(&self, read: impl FnOnce(&Scene<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
-        let (newest, before) = self.store.latest_pair().ok_or_else(Problem::no_sample)?;
-        let pair = Pair::new(&newest, before.as_deref());
-        read(&Scene::new(&pair, self.now))
+        Seen::ask(self.store, self.query, "at", self.now)?.with_scene(self.now, read)
     }
 
     fn find(&self, id: &str) -> Result<Arc<Subject>, Problem> {
@@ -155,15 +157,21 @@ impl Request<'_> {
     }
 }
 
-/// The machine, what it uses and how the agent is.
-#[utoipa::path(get, path = "/api/v1/node", tag = "node", responses(
-    (status = 200, description = "The node at the newest tick", body = Node),
+/// The machine, what it uses and how the agent is, now or in the past.
+#[utoipa::path(get, path = "/api/v1/node", tag = "node", params(
+    ("at" = Option<String>, Query, description = "As it was at this instant: RFC 3339, unix seconds, relative to now \
+        (`-10m`) or `oldest`; now when not given or not before the newest tick", example = "-1s"),
+), responses(
+    (status = 200, description = "The node at the newest tick, or at the newest that is not later than `at`", body = Node),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "History does not reach back so far; the detail says where it begins", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
 ))]
 fn get_node(request: Request<'_>) -> Result<Answer, Problem> {
-    request.query.only(&[])?;
-    let stats = request.store.stats();
-    json(&request.with_scene(|scene| Ok(node::read(scene, &stats)))?)
+    request.query.only(&["at"])?;
+    let newest = request.store.latest().map(|newest| newest.wall);
+    let state = StoreState::read(&request.store.stats(), newest);
+    json(&request.with_scene(|scene| Ok(node::read(scene, state)))?)
 }
 
 /// Every container of the node; with `all` every cgroup.
@@ -174,13 +182,15 @@ fn get_node(request: Request<'_>) -> Result<Answer, Problem> {
     ("pod" = Option<String>, Query, description = "Only this pod"),
     ("name" = Option<String>, Query, description = "Only this name: the container's in its pod, or the runtime's"),
     ("gone" = Option<bool>, Query, description = "Also those that have ended and whose history is still kept"),
+    ("at" = Option<String>, Query, description = "As they were at this instant; as for the node", example = "-1s"),
 ), responses(
-    (status = 200, description = "The containers at the newest tick", body = ContainerList),
+    (status = 200, description = "The containers at the newest tick, or at the newest that is not later than `at`", body = ContainerList),
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "History does not reach back so far", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
 ))]
 fn get_containers(request: Request<'_>) -> Result<Answer, Problem> {
-    let filter = Filter::parse(request.query)?;
+    let filter = Filter::parse(request.query, &["at"])?;
     let list = request.with_scene(|scene| Ok::<ContainerList, _>(container::list(scene, request.store, &filter)))?;
     json(&list)
 }
@@ -189,16 +199,19 @@ fn get_containers(request: Request<'_>) -> Result<Answer, Problem> {
 #[utoipa::path(get, path = "/api/v1/containers/{id}", tag = "containers", params(
     ("id" = String, Path, description = "Container ID or a unique beginning of 6 or more characters, name, \
         namespace/pod/container, or cgroup path; slashes as `%2F`", example = "%2Fsystem.slice%2Fssh.service"),
+    ("at" = Option<String>, Query, description = "As it was at this instant; as for the node", example = "-1s"),
 ), responses(
-    (status = 200, description = "The container at the newest tick, or what is remembered of it", body = Container),
-    (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "The container at the tick, or what is remembered of it when it had ended", body = Container),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none, or was none then, or history does not reach back so far", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "There are several", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
 ))]
 fn get_container(request: Request<'_>, id: &str) -> Result<Answer, Problem> {
-    request.query.only(&[])?;
-    let subject = request.find(id)?;
-    json(&request.with_scene(|scene| container::one(scene, request.store, &subject))?)
+    request.query.only(&["at"])?;
+    let seen = Seen::ask(request.store, request.query, "at", request.now)?;
+    let subject = find(id, seen.newest(), &request.store.remembered())?;
+    json(&seen.with_scene(request.now, |scene| container::one(scene, request.store, &subject))?)
 }
 
 /// One metric of one container over time, also after it has ended.
@@ -271,14 +284,58 @@ fn get_node_history(request: Request<'_>) -> Result<Answer, Problem> {
 #[utoipa::path(get, path = "/api/v1/pods", tag = "pods", params(
     ("namespace" = Option<String>, Query, description = "Only this Kubernetes namespace"),
     ("name" = Option<String>, Query, description = "Only the pod of this name"),
+    ("at" = Option<String>, Query, description = "As they were at this instant; as for the node", example = "-1s"),
 ), responses(
-    (status = 200, description = "The pods at the newest tick", body = PodList),
+    (status = 200, description = "The pods at the newest tick, or at the newest that is not later than `at`", body = PodList),
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "History does not reach back so far", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
 ))]
 fn get_pods(request: Request<'_>) -> Result<Answer, Problem> {
     let list: PodList = request.with_scene(|scene| pod::list(scene, request.query))?;
     json(&list)
+}
+
+/// What changed between two moments: the node and each container at both, with the change.
+#[utoipa::path(get, path = "/api/v1/diff", tag = "history", params(
+    ("from" = String, Query, description = "What is compared with: RFC 3339, unix seconds, relative to now (`-20m`) or \
+        `oldest`", example = "oldest"),
+    ("to" = Option<String>, Query, description = "What is compared; now when not given. It may lie before `from`", example = "now"),
+    ("sort" = Option<String>, Query, description = "The number whose change comes first: `cpu` (the default), \
+        `memory`, `io`, `net`, `throttled`, `pressure`, `pids`, `oom_kills`; or `name`", example = "memory"),
+    ("all" = Option<bool>, Query, description = "Every cgroup; as for the containers"),
+    ("kind" = Option<String>, Query, description = "Only these kinds; as for the containers", example = "container"),
+    ("namespace" = Option<String>, Query, description = "Only this Kubernetes namespace"),
+    ("pod" = Option<String>, Query, description = "Only this pod"),
+    ("name" = Option<String>, Query, description = "Only this name"),
+), responses(
+    (status = 200, description = "Both moments, each at the newest tick that is not later", body = Diff),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "History does not reach back so far", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was sampled yet", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_diff(request: Request<'_>) -> Result<Answer, Problem> {
+    let Request { store, query, now } = request;
+    let filter = Filter::parse(query, &["from", "to", "sort"])?;
+    if query.get("from").is_none() || query.flag("gone").unwrap_or(true) {
+        let why = "say from when with from=-20m, and with to=-10m until when if that is not now; gone is always shown";
+        return Err(Problem::bad_parameter(why.to_owned()));
+    }
+    let sort = DiffSort::parse(query.get("sort"))?;
+    let side = |parameter| {
+        let seen = Seen::ask(store, query, parameter, now)?;
+        Ok(seen.with_scene(now, |scene| Side::read(scene, &filter)))
+    };
+    json(&diff::diff(side("from")?, side("to")?, sort))
+}
+
+/// How far back one can go, and how finely.
+#[utoipa::path(get, path = "/api/v1/history", tag = "history", responses(
+    (status = 200, description = "The oldest and newest instant that `at` may ask for", body = HistoryExtent),
+))]
+fn get_history(request: Request<'_>) -> Result<Answer, Problem> {
+    request.query.only(&[])?;
+    json(&past::extent(request.store))
 }
 
 /// Every metric whose history is kept.

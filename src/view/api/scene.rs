@@ -1,6 +1,6 @@
-//! The newest tick, arranged for answering: what belongs to which cgroup.
+//! One tick, the newest or one of the past, arranged for answering: what belongs to which cgroup.
 //!
-//! In: a [`Pair`] of samples and the instant of the request. Out: [`Scene`], from which containers, pods and the node
+//! In: a [`Pair`] of samples and the instant that is asked about. Out: [`Scene`], from which containers, pods and the node
 //! are read off. It borrows the samples and keeps nothing between requests. Next: `container`, `pod`, `node`.
 
 use std::collections::HashMap;
@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use crate::sample::catalogue::Table;
 use crate::sample::{CgroupKind, Metadata, NodeSample, Subject, SubjectId, Tally, TallyKey, Workload};
+use crate::store::{Moment, Tier};
 use crate::units::{MonotonicNanos, UnixNanos};
 use crate::view::rates::{Pair, Reading};
 
+use super::time::rfc3339;
 use super::traffic::{DeviceIo, InterfaceTraffic, Io, IoCounters, Network, NetworkScope};
 
 /// The instant at which a request is answered, on both clocks.
@@ -22,18 +24,20 @@ pub struct Now {
     pub monotonic: MonotonicNanos,
 }
 
-/// The newest tick with its devices, interfaces and pods sorted by owner.
+/// One tick with its devices, interfaces and pods sorted by owner.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
     pub(super) pair: &'a Pair<'a>,
     pub(super) now: Now,
+    /// In the past, how finely that part of the history is kept.
+    past: Option<Tier>,
     devices: HashMap<SubjectId, Vec<DeviceIo>>,
     interfaces: HashMap<SubjectId, Vec<InterfaceTraffic>>,
     /// By pod UID the one cgroup of the pod that its network is counted at.
     network_of_pod: HashMap<&'a str, SubjectId>,
 }
 
-/// One cgroup of the newest tick.
+/// One cgroup of the tick.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cgroup<'a> {
     pub(super) subject: &'a Arc<Subject>,
@@ -66,7 +70,30 @@ impl<'a> Scene<'a> {
             *chosen = candidate.min(*chosen);
         }
         let network_of_pod = network_of_pod.into_iter().map(|(uid, (_, id))| (uid, id)).collect();
-        Self { pair, now, devices, interfaces, network_of_pod }
+        Self { pair, now, past: None, devices, interfaces, network_of_pod }
+    }
+
+    /// A moment of the past, as it was seen at `at`: ages are measured from there, and what the ring does not keep is
+    /// not known.
+    pub(super) fn past(pair: &'a Pair<'a>, moment: &Moment, at: UnixNanos) -> Self {
+        let newest = pair.newest();
+        let since = at.0.saturating_sub(newest.wall.0);
+        let monotonic = MonotonicNanos(newest.started_at.0.saturating_add(since));
+        Self { past: Some(moment.tier), ..Self::new(pair, Now { wall: at, monotonic }) }
+    }
+
+    pub(super) fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// The instant that was asked for, RFC 3339; `None` when the newest tick is shown.
+    pub(super) fn at(&self) -> Option<String> {
+        self.past.map(|_| rfc3339(self.now.wall))
+    }
+
+    /// How finely the history is kept at this tick; the newest is always kept as it is.
+    pub(super) fn resolution(&self) -> Option<String> {
+        Some(self.past.unwrap_or(Tier::Tick).as_str().to_owned())
     }
 
     pub(super) fn sample(&self) -> &'a NodeSample {
@@ -109,9 +136,18 @@ impl<'a> Scene<'a> {
         self.now.monotonic.since(read_at) as f64 / 1e9
     }
 
+    /// Counts that outlive containers; the ring does not keep them, so nothing is known of them in the past.
     pub(super) fn tally(&self, workload: &Workload) -> Option<&'a Tally> {
+        if self.is_past() {
+            return None;
+        }
         self.sample().tallies.entries.get(&TallyKey::of(metadata(workload)?)?)
     }
+}
+
+/// How often the runtime says that a container was started again. It says so about now only.
+pub(super) fn told_restarts(scene: &Scene<'_>, workload: &Workload) -> Option<u64> {
+    metadata(workload)?.restart_count.filter(|_| !scene.is_past()).map(u64::from)
 }
 
 /// Which of a pod's cgroups stands for its network: the lowest.

@@ -90,6 +90,11 @@ impl Builder {
         id
     }
 
+    /// Leaves out the subject that has the next ID in other ticks.
+    pub(crate) fn skip(&mut self) {
+        self.next_id += 1;
+    }
+
     pub(crate) fn cgroup(&mut self, workload: Workload, fill: impl FnOnce(&mut Row)) -> SubjectId {
         let path = Arc::clone(&workload.identity.path);
         self.row(Table::Cgroup, None, &path, Some(workload), fill)
@@ -240,6 +245,15 @@ fn tallies() -> Tallies {
     let exits = [((137, "OOMKilled".into()), 2)].into();
     tallies.entries.insert(key, Tally { oom_kills: 2, restarts: 2, exits, ..Tally::default() });
     tallies
+}
+
+/// One tick of a node of the test's own making.
+pub(crate) fn tick_of(tick: u64, fill: impl FnOnce(&mut Builder)) -> NodeSample {
+    let mut builder = Builder::new(tick);
+    // Somebody may come or go at any tick.
+    builder.roster.generation = tick;
+    fill(&mut builder);
+    builder.finish()
 }
 
 /// A ring that holds these samples.

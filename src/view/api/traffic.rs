@@ -214,6 +214,15 @@ pub struct InterfaceTraffic {
 }
 
 impl InterfaceTraffic {
+    /// Whether it leads out of the machine, by its name: a bridge or veth would count what its containers send a
+    /// second time.
+    #[must_use]
+    pub fn is_uplink(&self) -> bool {
+        const INSIDE: [&str; 11] =
+            ["lo", "veth", "cali", "cni", "docker", "br-", "lxc", "flannel", "vxlan", "tunl", "cilium"];
+        !INSIDE.iter().any(|prefix| self.interface.starts_with(prefix))
+    }
+
     pub(super) fn read(subject: &Subject, reading: &Reading<'_>) -> Self {
         Self { interface: subject.name.to_string(), counters: NetworkCounters::read(reading) }
     }

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::view::api::Problem;
 
-use super::TopError;
 use super::format::clean;
+use super::{Refusal, TopError};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -59,8 +59,12 @@ impl Agent {
 
     /// GETs a path and reads its JSON.
     pub(super) async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, TopError> {
-        let text = self.text(target).await?;
-        serde_json::from_str(&text).map_err(|source| TopError::Unreadable { url: self.url(target), source })
+        self.read(target, &self.text(target).await?)
+    }
+
+    /// Reads the JSON that a path was answered with.
+    pub(super) fn read<T: DeserializeOwned>(&self, target: &str, text: &str) -> Result<T, TopError> {
+        serde_json::from_str(text).map_err(|source| TopError::Unreadable { url: self.url(target), source })
     }
 
     async fn ask(&self, target: &str) -> Result<String, TopError> {
@@ -74,11 +78,31 @@ impl Agent {
         if status.is_success() {
             return Ok(text);
         }
-        let detail = match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) => clean(&problem.detail).into_owned(),
-            Err(_) => "this does not look like a ringside agent; name another with --server".to_owned(),
+        let (detail, kind) = match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => (clean(&problem.detail).into_owned(), kind_of(&problem)),
+            Err(_) => {
+                ("this does not look like a ringside agent; name another with --server".to_owned(), Refusal::Other)
+            }
         };
-        Err(TopError::Refused { url, status: status.as_u16(), detail })
+        Err(TopError::Refused { url, status: status.as_u16(), kind, detail })
+    }
+
+    /// The error about an agent that does not know the past.
+    pub(super) fn no_past(&self) -> TopError {
+        TopError::NoPast { server: clean(&self.base).into_owned() }
+    }
+
+    /// Turns the refusal of `at` by an agent that does not know it into its meaning. `asked` says whether it was asked
+    /// about the past.
+    pub(super) fn past_unknown(&self, error: TopError, asked: bool) -> TopError {
+        match &error {
+            TopError::Refused { kind: Refusal::NotUnderstood, detail, .. }
+                if asked && (detail.contains("no parameter 'at'") || detail.contains("nothing is served")) =>
+            {
+                self.no_past()
+            }
+            _ => error,
+        }
     }
 
     fn url(&self, target: &str) -> String {
@@ -87,6 +111,14 @@ impl Agent {
 
     fn no_agent(&self, cause: String) -> TopError {
         TopError::NoAgent { server: clean(&self.base).into_owned(), cause: clean(&cause).into_owned() }
+    }
+}
+
+fn kind_of(problem: &Problem) -> Refusal {
+    match problem.status {
+        404 if problem.is_before_history() => Refusal::BeforeHistory,
+        400 | 404 => Refusal::NotUnderstood,
+        _ => Refusal::Other,
     }
 }
 

@@ -8,7 +8,7 @@ use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -19,12 +19,13 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as commands;
 
-use crate::view::api::{ContainerList, Function, History, HistoryValue, Node, PodList, percent_encode};
+use crate::view::api::{ContainerList, Diff, Function, History, HistoryValue, Node, PodList, percent_encode};
 
 use super::client::Agent;
 use super::draw::{self, Theme};
 use super::model::{Chart, Command, Data, Detail, Model, Rows, Scale, Series, Update};
-use super::{TopArgs, TopError, What, runtime, target};
+use super::past::wall;
+use super::{Question, Refusal, SortBy, TopArgs, TopError, What, runtime};
 
 /// How long the loop waits for a key before it looks for data: what a key press and a new tick wait at most.
 const KEY_WAIT: Duration = Duration::from_millis(50);
@@ -37,15 +38,7 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
     let (send_update, updates) = mpsc::channel();
     let (send_command, receive_command) = commands::unbounded_channel();
     let runtime = runtime()?;
-    let asking = Asking {
-        agent,
-        what: args.what,
-        namespace: args.namespace.clone(),
-        all: args.all,
-        interval: args.interval,
-        detail: None,
-        updates: send_update,
-    };
+    let asking = Asking::new(args, agent, send_update);
     let thread = std::thread::Builder::new().name("ringside-top-ask".to_owned());
     thread.spawn(move || runtime.block_on(asking.run(receive_command))).map_err(TopError::Runtime)?;
 
@@ -53,6 +46,7 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
     let theme = Theme::new(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let mut screen = Screen::enter(out).map_err(TopError::Terminal)?;
     let mut changed = true;
+    let mut framed = Instant::now();
     loop {
         if changed {
             screen.terminal.draw(|frame| draw::frame(frame, &model, &theme)).map_err(TopError::Terminal)?;
@@ -65,6 +59,13 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
         for update in updates.try_iter() {
             command = model.update(update).or(command);
             changed = true;
+        }
+        let since = framed.elapsed();
+        if since >= args.interval {
+            framed = Instant::now();
+            // While the past is shown, the time since then goes on.
+            changed |= model.past.is_some();
+            command = model.frame(since.min(2 * args.interval)).or(command);
         }
         match command {
             Some(Command::Quit) => return Ok(()),
@@ -120,15 +121,35 @@ fn release(out: &mut impl Write) {
 /// The network's side.
 struct Asking {
     agent: Agent,
-    what: What,
-    namespace: Option<String>,
-    all: bool,
+    question: Question,
+    /// The moment as the terminal's side asked for it; the question has it as the agent understood it.
+    asked: Option<String>,
     interval: Duration,
     detail: Option<Detail>,
+    /// The moment to compare with.
+    mark: Option<String>,
+    /// The agent's interval between ticks, once it is known.
+    interval_seconds: Option<f64>,
+    /// Whether the newest question has no answer yet. The past does not change: it is asked for once.
+    due: bool,
     updates: mpsc::Sender<Update>,
 }
 
 impl Asking {
+    fn new(args: &TopArgs, agent: Agent, updates: mpsc::Sender<Update>) -> Self {
+        Self {
+            agent,
+            question: Question::of(args),
+            asked: args.at.clone(),
+            interval: args.interval,
+            detail: None,
+            mark: args.diff.clone(),
+            interval_seconds: None,
+            due: true,
+            updates,
+        }
+    }
+
     async fn run(mut self, mut commands: commands::UnboundedReceiver<Command>) {
         let mut timer = tokio::time::interval(self.interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -136,21 +157,43 @@ impl Asking {
         let mut hung_up = signal(SignalKind::hangup()).ok();
         loop {
             tokio::select! {
-                _ = timer.tick() => {}
+                _ = timer.tick() => {
+                    if self.question.at.is_some() && !self.due {
+                        continue;
+                    }
+                }
                 () = received(&mut terminated) => return self.quit(),
                 () = received(&mut hung_up) => return self.quit(),
-                command = commands.recv() => match command {
-                    None | Some(Command::Quit) => return,
-                    Some(Command::Show(what)) => (self.what, self.detail) = (what, None),
-                    Some(Command::All(all)) => self.all = all,
-                    Some(Command::Detail(detail)) => self.detail = detail,
-                },
+                command = commands.recv() => {
+                    // Of a key that is held down only the last step is asked for.
+                    if command.is_none() {
+                        return;
+                    }
+                    let mut next = command;
+                    while let Some(command) = next {
+                        if command == Command::Quit {
+                            return;
+                        }
+                        self.take(command);
+                        next = commands.try_recv().ok();
+                    }
+                }
             }
             let update = match self.data().await {
                 Ok(data) => Update::Data(Box::new(data)),
+                Err(TopError::Refused { kind: Refusal::BeforeHistory, .. })
+                    if self.asked.as_deref() != Some("oldest") =>
+                {
+                    Update::BeforeHistory
+                }
+                Err(error @ TopError::NoPast { .. }) => {
+                    (self.question.at, self.asked, self.mark) = (None, None, None);
+                    Update::NoPast(error.to_string())
+                }
                 Err(error) => Update::Failed(error.to_string()),
             };
-            let failed = matches!(update, Update::Failed(_));
+            self.due = matches!(update, Update::Failed(_));
+            let failed = !matches!(update, Update::Data(_));
             if self.updates.send(update).is_err() {
                 return;
             }
@@ -166,15 +209,54 @@ impl Asking {
         _ = self.updates.send(Update::Quit);
     }
 
-    async fn data(&self) -> Result<Data, TopError> {
-        let node: Node = self.agent.get("/api/v1/node").await?;
-        let path = target(self.what, self.namespace.as_deref(), self.all);
-        let rows = match self.what {
-            What::Node => Rows::None,
-            What::Pods => Rows::Pods(self.agent.get::<PodList>(&path).await?.pods),
-            What::Containers => Rows::Containers(self.agent.get::<ContainerList>(&path).await?.containers),
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Show(what) => (self.question.what, self.detail) = (what, None),
+            Command::All(all) => self.question.all = all,
+            Command::Detail(detail) => self.detail = detail,
+            Command::At(at) => (self.asked, self.question.at) = (Some(at.clone()), Some(at)),
+            Command::Present => (self.asked, self.question.at) = (None, None),
+            Command::Mark(mark) => (self.mark, self.detail) = (mark, None),
+            Command::Quit => {}
+        }
+    }
+
+    async fn data(&mut self) -> Result<Data, TopError> {
+        let asked = self.asked.clone();
+        if asked.is_some() && self.interval_seconds.is_none() {
+            // Only the answer about now tells the interval.
+            let live: Node = self.agent.get("/api/v1/node").await?;
+            self.interval_seconds = live.ticks.map(|ticks| ticks.interval_seconds);
+        }
+        let node = self.agent.get::<Node>(&self.question.node()).await;
+        let node = node.map_err(|error| self.agent.past_unknown(error, asked.is_some()))?;
+        if asked.is_some() && node.resolution.is_none() {
+            return Err(self.agent.no_past());
+        }
+        if let Some(ticks) = &node.ticks {
+            self.interval_seconds = Some(ticks.interval_seconds);
+        }
+        if asked.is_some() {
+            // Relative to now it would be another moment the next time.
+            self.question.at = node.at.as_ref().map(|_| node.read_at.clone());
+        }
+        let path = self.question.target();
+        let rows = match (&self.mark, self.question.what) {
+            (Some(mark), _) => {
+                let path = self.question.diff(mark, SortBy::Cpu);
+                let diff = self.agent.get::<Diff>(&path).await;
+                let diff = diff.map_err(|error| self.agent.past_unknown(error, true))?;
+                self.mark = Some(diff.from.read_at.clone());
+                Rows::Diff(Box::new(diff))
+            }
+            (None, What::Node) => Rows::None,
+            (None, What::Pods) => Rows::Pods(self.agent.get::<PodList>(&path).await?.pods),
+            (None, What::Containers) => Rows::Containers(self.agent.get::<ContainerList>(&path).await?.containers),
         };
-        Ok(Data { node, rows })
+        if let Some(detail) = &mut self.detail {
+            detail.end = node.at.as_ref().and_then(|_| wall(&node)).map(|wall| wall.0 / 1_000_000_000 + 1);
+        }
+        Ok(Data { node, rows, asked, interval_seconds: self.interval_seconds })
     }
 
     async fn charts(&self, detail: &Detail) -> Vec<Chart> {
@@ -223,10 +305,11 @@ impl Asking {
         let word = if function == Function::Rate { "rate" } else { "max" };
         // IDs from cgroup paths come percent-encoded already; a second time would change what they mean.
         let id = if detail.id.contains('%') { detail.id.clone() } else { percent_encode(&detail.id) };
-        let minutes = detail.minutes;
-        self.agent
-            .get(&format!("/api/v1/containers/{id}/history?metric={metric}&start=-{minutes}m&step={step}s&fn={word}"))
-            .await
+        let range = match detail.end {
+            None => format!("start=-{}m", detail.minutes),
+            Some(end) => format!("start={}&end={end}", end.saturating_sub(detail.minutes * 60)),
+        };
+        self.agent.get(&format!("/api/v1/containers/{id}/history?metric={metric}&{range}&step={step}s&fn={word}")).await
     }
 }
 
@@ -240,5 +323,38 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::super::tests::{args, serve};
+    use super::*;
+    use crate::view::api::answer_at;
+    use crate::view::api::testing::{NOW, store};
+
+    #[test]
+    fn an_answer_that_comes_at_the_second_try_is_still_the_one_that_was_asked_for() {
+        let asked = AtomicU32::new(0);
+        let address = serve(move |target| {
+            let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            let mut answer = answer_at(&store(), path, query, NOW).unwrap();
+            if path.ends_with("/containers") && asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                answer.status = 500;
+            }
+            answer
+        });
+        let args = args("--at oldest");
+        let (updates, _receiver) = mpsc::channel();
+        let mut asking = Asking::new(&args, Agent::new(&address.to_string()).unwrap(), updates);
+        let runtime = runtime().unwrap();
+        assert!(runtime.block_on(asking.data()).is_err());
+        let data = runtime.block_on(asking.data()).unwrap();
+        assert_eq!(data.asked.as_deref(), Some("oldest"));
+        assert_eq!(data.node.read_at, "2026-03-01T12:00:00.000Z");
+        assert_eq!(data.interval_seconds, Some(1.0));
+        assert!(matches!(data.rows, Rows::Containers(containers) if containers.len() == 3));
     }
 }

@@ -1,17 +1,21 @@
 //! `ringside top`: the node, its pods and its containers in a terminal.
 //!
 //! In: the JSON API of a running agent, and keys. Out: a live view, or with `--once` a table as `kubectl top` prints it.
-//! `model` is pure (data and keys go in, state comes out), `draw` turns the state into a frame, `live` owns the
+//! `model` and `past` are pure (data and keys go in, state comes out), `draw` turns the state into a frame, `live` owns the
 //! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
 
 mod client;
+mod diff;
 mod draw;
 mod format;
 mod line;
 mod live;
 mod model;
 mod once;
+mod past;
 
+#[cfg(test)]
+mod past_tests;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +26,8 @@ use clap::{Args, ValueEnum};
 
 pub use line::SortBy;
 
-use crate::view::api::{parse_duration, percent_encode};
+use crate::units::UnixNanos;
+use crate::view::api::{parse_duration, parse_instant, percent_encode};
 
 /// Where an agent listens when nothing else is said.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:9750";
@@ -76,7 +81,13 @@ pub struct TopArgs {
     /// Show every cgroup: also pods, services and slices
     #[arg(short, long)]
     pub all: bool,
-    /// How often to ask the agent
+    /// Show the past: so long ago (10m), at an instant (2026-03-01T12:00:00Z, unix seconds) or at the `oldest`
+    #[arg(long, value_parser = moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Show what changed since this moment, written as for --at; until --at, or until now without it
+    #[arg(long, value_parser = moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub diff: Option<String>,
+    /// How often to ask the agent, and how often there is a new frame when the past is played
     #[arg(long, default_value = "1s", value_parser = interval, value_name = "DURATION")]
     pub interval: Duration,
 }
@@ -87,6 +98,18 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err("100ms is the least".to_owned());
     }
     Ok(Duration::from_nanos(nanos))
+}
+
+/// A moment as the API takes it. A time without a sign is one before now; the future holds nothing to show.
+fn moment(text: &str) -> Result<String, String> {
+    if parse_duration(text).is_some() {
+        return Ok(format!("-{text}"));
+    }
+    // Only its form matters here: relative times are relative to the agent's clock.
+    if matches!(text, "oldest" | "now") || parse_instant(text, UnixNanos(0)).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err("write how long ago (10m), RFC 3339 (2026-03-01T12:00:00Z), unix seconds or 'oldest'".to_owned())
 }
 
 /// Why nothing can be shown.
@@ -118,6 +141,8 @@ pub enum TopError {
         url: String,
         /// HTTP status.
         status: u16,
+        /// What kind of problem it is.
+        kind: Refusal,
         /// The agent's own words.
         detail: String,
     },
@@ -129,6 +154,12 @@ pub enum TopError {
         /// Where it does not fit.
         source: serde_json::Error,
     },
+    /// The agent knows nothing of `at`; update it.
+    #[error("the agent at {server} is too old to show the past; update it, or leave out --at and --diff")]
+    NoPast {
+        /// Where it is.
+        server: String,
+    },
     /// The terminal cannot be used; `--once` needs none.
     #[error("the terminal cannot be used ({0}); --once prints a table instead")]
     Terminal(#[source] io::Error),
@@ -138,6 +169,17 @@ pub enum TopError {
     /// The runtime or its thread cannot be made.
     #[error("this process cannot start its network thread: {0}")]
     Runtime(#[source] io::Error),
+}
+
+/// What kind of refusal an agent's answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// History begins later.
+    BeforeHistory,
+    /// It does not know a parameter or path, or what was written there.
+    NotUnderstood,
+    /// Anything else.
+    Other,
 }
 
 /// Shows what the arguments ask for. Without a terminal it prints once.
@@ -158,14 +200,59 @@ fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)
 }
 
-/// The path that lists what is shown, of the namespace, or of all cgroups.
-fn target(what: What, namespace: Option<&str>, all: bool) -> String {
-    let (path, all) = match what {
-        What::Node => return "/api/v1/node".to_owned(),
-        What::Pods => ("/api/v1/pods", false),
-        What::Containers => ("/api/v1/containers", all),
-    };
-    let namespace = namespace.map(|namespace| format!("namespace={}", percent_encode(namespace)));
-    let query: Vec<_> = namespace.into_iter().chain(all.then(|| "all=true".to_owned())).collect();
+/// What is asked of the agent.
+#[derive(Debug, Clone)]
+struct Question {
+    what: What,
+    namespace: Option<String>,
+    all: bool,
+    /// The moment, as the API takes it; now without it.
+    at: Option<String>,
+}
+
+impl Question {
+    fn of(args: &TopArgs) -> Self {
+        Self { what: args.what, namespace: args.namespace.clone(), all: args.all, at: args.at.clone() }
+    }
+
+    /// The path of the node.
+    fn node(&self) -> String {
+        with_query("/api/v1/node", [parameter("at", self.at.as_deref())])
+    }
+
+    /// The path of what is shown.
+    fn target(&self) -> String {
+        let namespace = parameter("namespace", self.namespace.as_deref());
+        let at = parameter("at", self.at.as_deref());
+        match self.what {
+            What::Node => self.node(),
+            What::Pods => with_query("/api/v1/pods", [namespace, at]),
+            What::Containers => with_query("/api/v1/containers", [namespace, self.every_cgroup(), at]),
+        }
+    }
+
+    /// The path of what changed since `from`.
+    fn diff(&self, from: &str, sort: SortBy) -> String {
+        let parameters = [
+            parameter("from", Some(from)),
+            parameter("to", self.at.as_deref()),
+            parameter("namespace", self.namespace.as_deref()),
+            self.every_cgroup(),
+            parameter("sort", Some(sort.word())),
+        ];
+        with_query("/api/v1/diff", parameters)
+    }
+
+    fn every_cgroup(&self) -> Option<String> {
+        self.all.then(|| "all=true".to_owned())
+    }
+}
+
+fn parameter(name: &str, value: Option<&str>) -> Option<String> {
+    value.map(|value| format!("{name}={}", percent_encode(value)))
+}
+
+fn with_query<const N: usize>(path: &str, parameters: [Option<String>; N]) -> String {
+    let query: Vec<_> = parameters.into_iter().flatten().collect();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }

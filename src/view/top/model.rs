@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::view::api::{Container, Node, Pod};
+use crate::view::api::{Container, Diff, Node, Pod};
 
+use super::diff;
 use super::line::{Line, SortBy, arranged};
+use super::past::{Arrival, Past};
 use super::{TopArgs, What};
 
 /// Points of a line's own CPU history: a minute at one per second.
@@ -33,6 +35,10 @@ pub(super) enum Update {
         /// Its charts, in order.
         charts: Vec<Chart>,
     },
+    /// History begins later than what was asked for.
+    BeforeHistory,
+    /// The agent cannot show the past, and why.
+    NoPast(String),
     /// The agent did not answer.
     Failed(String),
     /// The process was asked to end.
@@ -44,6 +50,10 @@ pub(super) enum Update {
 pub(super) struct Data {
     pub(super) node: Node,
     pub(super) rows: Rows,
+    /// The moment that it was asked for; `None` for now.
+    pub(super) asked: Option<String>,
+    /// The agent's interval between ticks.
+    pub(super) interval_seconds: Option<f64>,
 }
 
 /// The rows of the table that is shown.
@@ -53,6 +63,7 @@ pub(super) enum Rows {
     None,
     Pods(Vec<Pod>),
     Containers(Vec<Container>),
+    Diff(Box<Diff>),
 }
 
 /// One chart of the detail view.
@@ -89,6 +100,12 @@ pub(super) enum Command {
     All(bool),
     /// Ask for the histories of this container as well; `None` stops it.
     Detail(Option<Detail>),
+    /// Show the node as it was at this moment, beginning now.
+    At(String),
+    /// Show the newest tick from now on, beginning now.
+    Present,
+    /// Compare with this moment, beginning now; `None` stops it.
+    Mark(Option<String>),
     /// End.
     Quit,
 }
@@ -98,6 +115,8 @@ pub(super) enum Command {
 pub(super) struct Detail {
     pub(super) id: String,
     pub(super) minutes: u64,
+    /// Where its charts end, in unix seconds; `None` for now. The network's side knows it.
+    pub(super) end: Option<u64>,
 }
 
 /// Everything that a frame is drawn from.
@@ -112,6 +131,15 @@ pub(super) struct Model {
     /// True while the filter is being typed.
     pub(super) editing: bool,
     pub(super) paused: bool,
+    /// Set while the past is shown.
+    pub(super) past: Option<Past>,
+    /// The moment that others are compared with.
+    pub(super) mark: Option<String>,
+    pub(super) diff: Option<Diff>,
+    /// Something to say until the next key.
+    pub(super) notice: Option<String>,
+    /// The agent's interval between ticks.
+    pub(super) interval_nanos: u64,
     pub(super) help: bool,
     pub(super) node: Option<Node>,
     pub(super) lines: Vec<Line>,
@@ -126,8 +154,8 @@ pub(super) struct Model {
     chosen: Option<String>,
     /// Where it was, for when it goes away.
     chosen_index: usize,
-    /// The newest tick that a sparkline has a point of.
-    spark_tick: u64,
+    /// The newest tick that a sparkline has a point of, by its time.
+    spark_tick: String,
     /// How many ticks the sparklines have seen.
     spark_count: u64,
 }
@@ -142,6 +170,11 @@ impl Model {
             all: args.all,
             editing: false,
             paused: false,
+            past: args.at.as_deref().map(Past::written),
+            mark: args.diff.clone(),
+            diff: None,
+            notice: None,
+            interval_nanos: 1_000_000_000,
             help: false,
             node: None,
             lines: Vec::new(),
@@ -152,7 +185,7 @@ impl Model {
             charts: Vec::new(),
             chosen: None,
             chosen_index: 0,
-            spark_tick: 0,
+            spark_tick: String::new(),
             spark_count: 0,
         }
     }
@@ -164,8 +197,26 @@ impl Model {
 
     /// Which of the shown lines is chosen.
     pub(super) fn cursor(&self, shown: &[&Line]) -> usize {
-        let chosen = self.chosen.as_ref().and_then(|id| shown.iter().position(|line| line.id == *id));
-        chosen.unwrap_or(self.chosen_index).min(shown.len().saturating_sub(1))
+        self.position(&shown.iter().map(|line| line.id.as_str()).collect::<Vec<_>>())
+    }
+
+    /// Which of these is chosen.
+    pub(super) fn position(&self, ids: &[&str]) -> usize {
+        let chosen = self.chosen.as_deref().and_then(|chosen| ids.iter().position(|id| *id == chosen));
+        chosen.unwrap_or(self.chosen_index).min(ids.len().saturating_sub(1))
+    }
+
+    /// What changed, in order.
+    pub(super) fn changes(&self) -> Vec<diff::Entry<'_>> {
+        self.diff.as_ref().map_or_else(Vec::new, |diff| diff::arranged(diff, &self.filter, self.sort, self.reverse))
+    }
+
+    /// What can be chosen, in order.
+    fn ids(&self) -> Vec<&str> {
+        match self.mark {
+            Some(_) => self.changes().into_iter().map(|entry| entry.id).collect(),
+            None => self.shown().into_iter().map(|line| line.id.as_str()).collect(),
+        }
     }
 
     /// A line's CPU over the last minute, the highest of each few ticks, oldest first. The cells begin at the same
@@ -196,8 +247,10 @@ impl Model {
         match update {
             Update::Quit => return Some(Command::Quit),
             Update::Failed(error) => self.error = Some(error),
+            Update::BeforeHistory => return self.before_history(),
+            Update::NoPast(why) => return self.no_past(why),
             Update::Data(_) | Update::Histories { .. } if self.paused => {}
-            Update::Data(data) => self.data(*data),
+            Update::Data(data) => return self.data(*data),
             Update::Histories { id, charts } => {
                 if self.detail.as_ref().is_some_and(|detail| detail.id == id) {
                     self.charts = charts;
@@ -207,9 +260,22 @@ impl Model {
         None
     }
 
-    fn data(&mut self, data: Data) {
+    fn data(&mut self, data: Data) -> Option<Command> {
         self.error = None;
-        let tick = data.node.ticks.tick;
+        if let Some(seconds) = data.interval_seconds {
+            self.learn_interval(seconds);
+        }
+        let was_past = self.past.is_some();
+        match self.arrive(&data.node, data.asked.as_deref()) {
+            Arrival::Stale => return None,
+            Arrival::Live => return Some(Command::Present),
+            Arrival::Show => {}
+        }
+        let tick = data.node.read_at.clone();
+        // A picture of the last minute is one of consecutive ticks.
+        if was_past || self.node.as_ref().is_some_and(|node| node.at.is_some()) {
+            self.sparks.clear();
+        }
         let before = std::mem::take(&mut self.lines);
         match data.rows {
             Rows::Pods(pods) if self.what == What::Pods => self.lines = pods.iter().map(Line::of_pod).collect(),
@@ -217,13 +283,19 @@ impl Model {
                 self.lines = containers.iter().map(Line::of_container).collect();
                 self.containers = containers;
             }
+            Rows::Diff(diff) if self.mark.is_some() => {
+                self.diff = Some(*diff);
+                self.lines.clone_from(&before);
+            }
             // An answer to what was shown before.
             _ => self.lines.clone_from(&before),
         }
         let before: HashMap<&str, &Line> = before.iter().map(|line| (line.id.as_str(), line)).collect();
         for line in &mut self.lines {
             match before.get(line.id.as_str()) {
-                Some(before) if tick != self.spark_tick => line.hold_network(before),
+                // In the past another tick may be any other tick.
+                Some(before) if tick != self.spark_tick && !was_past => line.hold_network(before),
+                Some(_) if tick != self.spark_tick => {}
                 Some(before) => {
                     // The same tick again.
                     line.rx_bytes_per_second = before.rx_bytes_per_second;
@@ -240,6 +312,7 @@ impl Model {
             self.spark_count += 1;
             self.remember_cpu();
         }
+        None
     }
 
     fn remember_cpu(&mut self) {
@@ -267,11 +340,15 @@ impl Model {
             self.help = false;
             return None;
         }
+        self.notice = None;
+        if let Some(command) = self.time_key(key) {
+            return command;
+        }
         match key.code {
-            KeyCode::Char('?' | 'h') => self.help = true,
+            KeyCode::Char('?') => self.help = true,
             KeyCode::Char('p' | ' ') => self.paused = !self.paused,
-            KeyCode::Tab | KeyCode::Right => return Some(self.show(next(self.what))),
-            KeyCode::BackTab | KeyCode::Left => return Some(self.show(next(next(self.what)))),
+            KeyCode::Tab => return Some(self.show(next(self.what))),
+            KeyCode::BackTab => return Some(self.show(next(next(self.what)))),
             code if self.detail.is_some() => return self.key_in_detail(code),
             KeyCode::Char('q') => return Some(Command::Quit),
             KeyCode::Esc => self.filter.clear(),
@@ -287,8 +364,8 @@ impl Model {
             KeyCode::Up | KeyCode::Char('k') => self.choose(|index| index.saturating_sub(1)),
             KeyCode::PageDown => self.choose(|index| index.saturating_add(PAGE)),
             KeyCode::PageUp => self.choose(|index| index.saturating_sub(PAGE)),
-            KeyCode::Home | KeyCode::Char('g') => self.choose(|_| 0),
-            KeyCode::End | KeyCode::Char('G') => self.choose(|_| usize::MAX),
+            KeyCode::Char('g') => self.choose(|_| 0),
+            KeyCode::Char('G') => self.choose(|_| usize::MAX),
             KeyCode::Enter => return self.enter(),
             _ => {}
         }
@@ -333,6 +410,9 @@ impl Model {
 
     /// A container's details; from a pod to its containers.
     fn enter(&mut self) -> Option<Command> {
+        if self.mark.is_some() {
+            return None;
+        }
         let shown = self.shown();
         let line = (*shown.get(self.cursor(&shown))?).clone();
         match self.what {
@@ -343,7 +423,7 @@ impl Model {
             }
             What::Containers => {
                 self.chosen = Some(line.id.clone());
-                let detail = Detail { id: line.id, minutes: 15 };
+                let detail = Detail { id: line.id, minutes: 15, end: None };
                 self.detail = Some(detail.clone());
                 self.charts.clear();
                 Some(Command::Detail(Some(detail)))
@@ -363,9 +443,9 @@ impl Model {
     }
 
     fn choose(&mut self, step: impl FnOnce(usize) -> usize) {
-        let shown = self.shown();
-        let index = step(self.cursor(&shown)).min(shown.len().saturating_sub(1));
-        let chosen = shown.get(index).map(|line| line.id.clone());
+        let ids = self.ids();
+        let index = step(self.position(&ids)).min(ids.len().saturating_sub(1));
+        let chosen = ids.get(index).map(|id| (*id).to_owned());
         self.chosen_index = index;
         self.chosen = chosen;
     }

@@ -5,36 +5,55 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use crate::view::api::{ContainerList, Node, PodList};
+use serde::de::DeserializeOwned;
+
+use crate::view::api::{ContainerList, Diff, Node, PodList};
 
 use super::client::Agent;
+use super::diff;
 use super::format::{self, or_absent};
 use super::line::{Line, arranged};
-use super::{Output, TopArgs, TopError, What, runtime, target};
+use super::{Output, Question, TopArgs, TopError, What, runtime};
 
 /// Asks once and prints.
 pub(super) fn run(args: &TopArgs, agent: &Agent, out: &mut dyn Write) -> Result<(), TopError> {
     let runtime = runtime()?;
-    let path = target(args.what, args.namespace.as_deref(), args.all);
-    let text = if args.output == Some(Output::Json) {
-        let json = runtime.block_on(agent.text(&path))?;
-        format!("{}\n", format::clean_json(json.trim_end()))
-    } else {
-        runtime.block_on(async {
-            Ok::<String, TopError>(match args.what {
-                What::Node => node_table(&agent.get(&path).await?, wide(args)),
-                What::Pods => {
-                    let list: PodList = agent.get(&path).await?;
-                    let lines: Vec<_> = list.pods.iter().map(Line::of_pod).collect();
-                    table(args, &lines)
-                }
-                What::Containers => {
-                    let list: ContainerList = agent.get(&path).await?;
-                    let lines: Vec<_> = list.containers.iter().map(Line::of_container).collect();
-                    table(args, &lines)
-                }
-            })
-        })?
+    let question = Question::of(args);
+    let path = match &args.diff {
+        Some(from) => question.diff(from, args.sort),
+        None => question.target(),
+    };
+    let past = args.at.is_some() || args.diff.is_some();
+    let text = runtime.block_on(async {
+        let text = agent.text(&path).await.map_err(|error| agent.past_unknown(error, past))?;
+        Ok::<_, TopError>(text)
+    })?;
+    let read = Read { agent, path: &path, text: &text, past };
+    let text = match (args.output, &args.diff, args.what) {
+        (Some(Output::Json), Some(_), _) => {
+            read.json::<Diff>()?;
+            json(&text)
+        }
+        (Some(Output::Json), None, _) => {
+            read.shown(&read.json::<serde_json::Value>()?)?;
+            json(&text)
+        }
+        (_, Some(_), _) => diff::table(args, &read.json()?),
+        (_, None, What::Node) => {
+            let node: Node = read.json()?;
+            let note = read.note(&node.read_at, node.resolution.as_deref())?;
+            note + &node_table(&node, wide(args))
+        }
+        (_, None, What::Pods) => {
+            let list: PodList = read.json()?;
+            let lines: Vec<_> = list.pods.iter().map(Line::of_pod).collect();
+            read.note(&list.read_at, list.resolution.as_deref())? + &table(args, &lines)
+        }
+        (_, None, What::Containers) => {
+            let list: ContainerList = read.json()?;
+            let lines: Vec<_> = list.containers.iter().map(Line::of_container).collect();
+            read.note(&list.read_at, list.resolution.as_deref())? + &table(args, &lines)
+        }
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `ringside top --once | head` has seen enough.
@@ -43,7 +62,43 @@ pub(super) fn run(args: &TopArgs, agent: &Agent, out: &mut dyn Write) -> Result<
     }
 }
 
-fn wide(args: &TopArgs) -> bool {
+fn json(text: &str) -> String {
+    format!("{}\n", format::clean_json(text.trim_end()))
+}
+
+/// An answer that is being read.
+struct Read<'a> {
+    agent: &'a Agent,
+    path: &'a str,
+    text: &'a str,
+    /// Whether it was asked about the past.
+    past: bool,
+}
+
+impl Read<'_> {
+    fn json<T: DeserializeOwned>(&self) -> Result<T, TopError> {
+        self.agent.read(self.path, self.text)
+    }
+
+    /// An agent that knows the past tells the resolution; an older one may answer about now.
+    fn shown(&self, answer: &serde_json::Value) -> Result<(), TopError> {
+        let told = answer.get("resolution").is_some_and(|resolution| !resolution.is_null());
+        if self.past && !told { Err(self.agent.no_past()) } else { Ok(()) }
+    }
+
+    /// Which moment the table below shows, when it is one of the past.
+    fn note(&self, read_at: &str, resolution: Option<&str>) -> Result<String, TopError> {
+        match (self.past, resolution) {
+            (false, _) => Ok(String::new()),
+            (true, None) => Err(self.agent.no_past()),
+            (true, Some(resolution)) => {
+                Ok(format!("# {}, {} resolution\n", format::clean(read_at), format::clean(resolution)))
+            }
+        }
+    }
+}
+
+pub(super) fn wide(args: &TopArgs) -> bool {
     args.output == Some(Output::Wide)
 }
 
@@ -119,7 +174,7 @@ pub(super) fn node_table(node: &Node, wide: bool) -> String {
 }
 
 /// Columns with three blanks between them, as `kubectl` does it.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     let width = |text: &str| ratatui::text::Span::raw(text).width();
     for row in rows {

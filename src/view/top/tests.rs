@@ -1,7 +1,7 @@
 //! Keys, frames and `--once`, on the synthetic node of the API's tests.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use clap::{Parser, ValueEnum};
 use ratatui::Terminal;
@@ -12,6 +12,7 @@ use super::draw::{self, Theme};
 use super::format;
 use super::model::{Chart, Command, Data, Detail, Model, Rows, Scale, Series, Update};
 use super::{SortBy, TopArgs, TopError, What, run};
+use crate::view::Answer;
 use crate::view::api::testing::{NOW, WALL, WEB_ID, store};
 use crate::view::api::{ContainerList, Node, PodList, StoreState, answer_at};
 
@@ -21,7 +22,7 @@ struct Cli {
     args: TopArgs,
 }
 
-fn args(line: &str) -> TopArgs {
+pub(super) fn args(line: &str) -> TopArgs {
     Cli::parse_from(std::iter::once("top").chain(line.split_whitespace())).args
 }
 
@@ -38,7 +39,7 @@ fn data(what: What) -> Data {
     let mut node = read::<Node>("/api/v1/node");
     // How full the ring is depends on its coding.
     node.store = StoreState { used_bytes: 12 << 20, budget_bytes: 32 << 20, ticks: 10_800, ..StoreState::default() };
-    Data { node, rows }
+    Data { node, rows, ..Data::default() }
 }
 
 /// A model that has seen a minute of ticks in which the CPU use went up and down.
@@ -46,7 +47,8 @@ fn model(what: What) -> Model {
     let mut model = Model::new(&args(what.to_possible_value().unwrap().get_name()));
     for tick in 0..60_u32 {
         let mut data = data(what);
-        data.node.ticks.tick = u64::from(tick) + 100;
+        data.node.ticks.as_mut().unwrap().tick = u64::from(tick) + 100;
+        data.node.read_at = format!("2026-03-01T12:00:{tick:02}.000Z");
         if let Rows::Containers(containers) = &mut data.rows {
             for container in containers {
                 let wave = 0.5 + 0.5 * (f64::from(tick) / 4.0).sin();
@@ -59,15 +61,15 @@ fn model(what: What) -> Model {
     model
 }
 
-fn press(model: &mut Model, keys: &[KeyCode]) -> Option<Command> {
+pub(super) fn press(model: &mut Model, keys: &[KeyCode]) -> Option<Command> {
     keys.iter().map(|key| model.key(KeyEvent::new(*key, KeyModifiers::NONE))).last().flatten()
 }
 
-fn typed(model: &mut Model, text: &str) -> Option<Command> {
+pub(super) fn typed(model: &mut Model, text: &str) -> Option<Command> {
     press(model, &text.chars().map(KeyCode::Char).collect::<Vec<_>>())
 }
 
-fn frame(model: &Model, width: u16, height: u16) -> String {
+pub(super) fn frame(model: &Model, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw::frame(frame, model, &Theme::new(true))).unwrap();
     let buffer = terminal.backend().buffer();
@@ -75,7 +77,7 @@ fn frame(model: &Model, width: u16, height: u16) -> String {
     (0..height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
 }
 
-fn names(model: &Model) -> Vec<String> {
+pub(super) fn names(model: &Model) -> Vec<String> {
     model.shown().into_iter().map(super::line::Line::label).collect()
 }
 
@@ -125,7 +127,7 @@ fn the_chosen_line_stays_chosen_when_the_order_changes() {
 #[test]
 fn enter_shows_a_containers_details_and_esc_goes_back() {
     let mut model = model(What::Containers);
-    let detail = |minutes| Some(Command::Detail(Some(Detail { id: WEB_ID.into(), minutes })));
+    let detail = |minutes| Some(Command::Detail(Some(Detail { id: WEB_ID.into(), minutes, end: None })));
     assert_eq!(press(&mut model, &[KeyCode::Down, KeyCode::Enter]), detail(15));
     assert_eq!(typed(&mut model, "+"), detail(60));
     assert_eq!(typed(&mut model, "--"), detail(5));
@@ -317,6 +319,22 @@ fn a_name_cannot_send_commands_to_the_terminal() {
 
 /// Serves the API of the synthetic node on a loopback port, for as many requests as `run` makes.
 fn served(line: &str) -> Result<String, TopError> {
+    served_by(line, |target| {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        answer_at(&store(), path, query, NOW).unwrap()
+    })
+}
+
+/// The same, with the answers of `answer`.
+pub(super) fn served_by(line: &str, answer: impl Fn(&str) -> Answer + Send + 'static) -> Result<String, TopError> {
+    let address = serve(answer);
+    let mut out = Vec::new();
+    run(&args(&format!("--once --server http://{address} {line}")), &mut out)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// Answers on a loopback port for as long as the test runs.
+pub(super) fn serve(answer: impl Fn(&str) -> Answer + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -330,17 +348,17 @@ fn served(line: &str) -> Result<String, TopError> {
                     break;
                 }
             }
-            let target = first.split(' ').nth(1).unwrap();
-            let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-            let answer = answer_at(&store(), path, query, NOW).unwrap();
-            let head = format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n\r\n", answer.status, answer.body.len());
+            let answer = answer(first.split(' ').nth(1).unwrap());
+            let head = format!(
+                "HTTP/1.1 {} -\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                answer.status,
+                answer.body.len()
+            );
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(&answer.body).unwrap();
         }
     });
-    let mut out = Vec::new();
-    run(&args(&format!("--once --server http://{address} {line}")), &mut out)?;
-    Ok(String::from_utf8(out).unwrap())
+    address
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn every_path_that_is_served_is_documented_and_the_other_way_round() {
         "/api/v1/containers",
         "/api/v1/containers/{id}",
         "/api/v1/containers/{id}/history",
+        "/api/v1/diff",
+        "/api/v1/history",
         "/api/v1/metrics",
         "/api/v1/node",
         "/api/v1/node/history",
@@ -92,6 +94,12 @@ fn every_answer_conforms_to_its_documented_schema() {
         ("/api/v1/containers/{id}", "/api/v1/containers/web"),
         ("/api/v1/pods", "/api/v1/pods"),
         ("/api/v1/metrics", "/api/v1/metrics"),
+        ("/api/v1/node", "/api/v1/node?at=oldest"),
+        ("/api/v1/containers", "/api/v1/containers?all&at=oldest"),
+        ("/api/v1/containers/{id}", "/api/v1/containers/web?at=oldest"),
+        ("/api/v1/pods", "/api/v1/pods?at=oldest"),
+        ("/api/v1/diff", "/api/v1/diff?from=oldest&all"),
+        ("/api/v1/history", "/api/v1/history"),
     ];
     for (path, target) in targets {
         let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];

@@ -2,6 +2,7 @@
 
 mod document;
 mod history;
+mod past;
 
 use std::collections::BTreeSet;
 
@@ -204,7 +205,7 @@ fn the_nodes_cpu_time_is_shared_out_by_mode_and_memory_used_is_total_without_ava
     assert_eq!(node.disks[0].busy_ratio, Some(0.42));
     assert_eq!(node.interfaces.len(), 2);
     assert_eq!(node.filesystems[0].used_bytes, Some(60 << 30));
-    assert_eq!(node.ticks.tick, 2);
+    assert_eq!(node.ticks.map(|ticks| ticks.tick), Some(2));
     assert_eq!(node.booted_at.as_deref(), Some("2026-02-17T09:00:00.000Z"));
 }
 
@@ -252,7 +253,7 @@ fn a_wrong_parameter_is_refused_and_says_what_is_right() {
     assert!(problem("/api/v1/containers?namspace=a").detail.contains("did you mean 'namespace'?"));
     assert!(problem("/api/v1/containers?kind=containers").detail.contains("container,sandbox"));
     assert!(problem("/api/v1/containers?all=maybe").detail.contains("all=true"));
-    assert!(problem("/api/v1/node?x=1").detail.contains("has none"));
+    assert!(problem("/api/v1/metrics?x=1").detail.contains("has none"));
 }
 
 #[test]
@@ -286,8 +287,8 @@ fn every_metric_of_the_catalogue_is_listed_under_the_name_that_history_takes() {
 proptest! {
     #[test]
     fn no_path_and_query_make_the_api_panic(
-        path in "(/api/v1/(containers|node|pods|metrics)?/?)?[%/a-fA-F0-9.é\\PC]{0,30}(/history)?",
-        query in "((metric|start|end|step|fn|kind|device|all)=(device\\.|cpu_usage_usec|-|1|[0-9]{0,22}[smhd]?|\\PC{0,8})&?){0,5}",
+        path in "(/api/v1/(containers|node|pods|metrics|diff|history)?/?)?[%/a-fA-F0-9.é\\PC]{0,30}(/history)?",
+        query in "((metric|start|end|step|fn|kind|device|all|at|from|to|sort)=(device\\.|cpu_usage_usec|oldest|-|1|[0-9]{0,22}[smhd]?|\\PC{0,8})&?){0,5}",
     ) {
         thread_local! { static STORE: Store = store(); }
         STORE.with(|store| {

@@ -28,8 +28,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, detail: &De
     if model.charts.is_empty() {
         frame.render_widget(Paragraph::new(" asking for its history …").style(theme.dim()), charts_area);
     }
+    let end = if model.past.is_some() { "then" } else { "now" };
     for (chart, area) in model.charts.iter().zip([first, second, third, fourth]) {
-        draw_chart(frame, area, chart, detail.minutes, theme);
+        draw_chart(frame, area, chart, detail.minutes, end, theme);
     }
 }
 
@@ -88,7 +89,7 @@ fn facts<'a>(container: &Container, theme: &Theme) -> Vec<Line<'a>> {
     ]
 }
 
-fn draw_chart(frame: &mut Frame<'_>, area: Rect, chart: &Chart, minutes: u64, theme: &Theme) {
+fn draw_chart(frame: &mut Frame<'_>, area: Rect, chart: &Chart, minutes: u64, end: &str, theme: &Theme) {
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let names: Vec<_> = match chart.series.as_slice() {
         [_] => Vec::new(),
@@ -129,7 +130,7 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, chart: &Chart, minutes: u64, th
     // In a low chart the labels of the time would take the line that the curve needs; the tabs' line says it, too.
     let time = match area.height {
         ..7 => time,
-        _ => time.labels([format!("-{}", format::duration(newest - first)), "now".to_owned()]),
+        _ => time.labels([format!("-{}", format::duration(newest - first)), end.to_owned()]),
     };
     let value = Axis::default().bounds([0.0, top]).labels([label(0.0), label(top)]).style(theme.dim());
     frame.render_widget(Plot::new(datasets.collect()).block(block).x_axis(time).y_axis(value), area);

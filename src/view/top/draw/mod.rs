@@ -4,6 +4,7 @@
 //! shows, one line of keys or the error. While the agent is away the last data stays, greyed.
 
 mod detail;
+mod diff;
 mod node;
 mod table;
 mod theme;
@@ -14,14 +15,19 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 
+use crate::view::api::Node;
+
 use super::What;
 use super::format::{clean, duration, or_absent};
 use super::model::Model;
+use super::past::Past;
 
 pub(super) use theme::Theme;
 
-const KEYS: &str = " q quit  ↑↓ move  ⏎ details  s sort  r reverse  / filter  ⇥ tab  p pause  ? help";
-const KEYS_IN_DETAIL: &str = " esc back  + longer  - shorter  p pause  ? help";
+const KEYS: &str = " q quit  ↑↓ move  ⏎ details  s sort  / filter  ⇥ tab  ← past  m compare  ? help";
+const KEYS_IN_PAST: &str = " ←→ step  { } minute  space play  + - speed  0 oldest  n live  m compare  ? help";
+const KEYS_IN_DIFF: &str = " d end  ←→ step  { } minute  m mark anew  s sort  r reverse  / filter  ? help";
+const KEYS_IN_DETAIL: &str = " esc back  + longer  - shorter  ← → step through time  ? help";
 
 const HELP: &str = " ↑ ↓ j k  PgUp PgDn  g G   choose a line
  enter                     details of a container; containers of a pod
@@ -30,8 +36,12 @@ const HELP: &str = " ↑ ↓ j k  PgUp PgDn  g G   choose a line
  r                         reverse the order
  /                         filter by name; enter keeps it, esc clears it
  a                         every cgroup, or containers only
- p, space                  pause
- + -                       in details: longer or shorter history
+ p, space                  pause; in the past play and stop
+ + -                       longer or shorter history; speed of playing
+ ← → h l [ ]               into the past and back, tick by tick
+ { } H L, shift-← shift-→  the same, minute by minute
+ 0, home    n, end         the oldest moment; live again
+ m, d                      compare with this moment; d ends it
  q, esc, ctrl-c            leave
 
  CPU is in cores, CPU% of the quota, MEM the working set, MEM% of the
@@ -54,6 +64,7 @@ pub(super) fn frame(frame: &mut Frame<'_>, model: &Model, theme: &Theme) {
     node::bars(frame, bars, model, theme);
     frame.render_widget(tab_line(model, theme), tabs);
     match (model.what, &model.detail) {
+        _ if model.mark.is_some() => diff::draw(frame, body, model, theme),
         (What::Containers, Some(detail)) => detail::draw(frame, body, model, detail, theme),
         (What::Node, _) => node::draw(frame, body, model, theme),
         _ => table::draw(frame, body, model, theme),
@@ -72,7 +83,10 @@ fn title_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
     let Some(node) = &model.node else {
         return Line::from(vec![Span::styled(" ringside ", theme.title()), Span::raw(" waiting for the agent …")]);
     };
-    let ticks = &node.ticks;
+    if let Some(past) = &model.past {
+        return past_line(model, node, past, theme);
+    }
+    let ticks = node.ticks.clone().unwrap_or_default();
     let late = ticks.missed > 0;
     let mut spans = vec![
         Span::styled(" ringside ", theme.title()),
@@ -92,13 +106,52 @@ fn title_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
     Line::from(spans)
 }
 
+/// The bar of the past: which moment is shown, and whether it goes on.
+fn past_line<'a>(model: &Model, node: &Node, past: &Past, theme: &Theme) -> Line<'a> {
+    let mut spans = vec![Span::styled(" ringside ", theme.title())];
+    if node.at.is_none() {
+        // The first answer about the past has not come yet.
+        spans.push(Span::styled(" going to the past …", theme.warn()));
+        return Line::from(spans);
+    }
+    let ago = or_absent(model.ago_seconds(), duration);
+    let resolution = or_absent(node.resolution.as_deref(), |word| clean(word).into_owned());
+    let text = format!(" PAST {} ({ago} ago, {resolution} resolution) ", whole_seconds(&node.read_at));
+    spans.push(Span::styled(text, theme.past()));
+    spans.push(match past.playing {
+        true => Span::styled(format!(" ▶ {}x", past.speed()), theme.strong()),
+        false if past.speed() > 1 => Span::raw(format!(" stopped, {}x", past.speed())),
+        false => Span::raw(" stopped"),
+    });
+    // While it is played there is hardly a time without a question.
+    if past.awaits() && !past.playing {
+        spans.push(Span::styled(" …", theme.warn()));
+    }
+    spans.push(Span::styled(format!("  {}", clean(&node.name)), theme.strong()));
+    spans.push(Span::raw(format!("  up {}", or_absent(node.uptime_seconds, duration))));
+    Line::from(spans)
+}
+
+/// An instant of the API without its milliseconds.
+fn whole_seconds(instant: &str) -> String {
+    match instant.split_once('.') {
+        Some((seconds, _)) => format!("{}Z", clean(seconds)),
+        None => clean(instant).into_owned(),
+    }
+}
+
 fn tab_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
     let tab = |what: What, word: &str| {
         let style = if model.what == what { theme.selected() } else { theme.plain() };
         Span::styled(format!(" {word} "), style)
     };
     let mut spans = vec![tab(What::Containers, "containers"), tab(What::Node, "node"), tab(What::Pods, "pods")];
-    if model.what != What::Node && model.detail.is_none() {
+    if model.mark.is_some() {
+        let from = model.diff.as_ref().map_or("…", |diff| diff.from.read_at.as_str());
+        let arrow = if model.reverse { "▲" } else { "▼" };
+        spans.push(Span::styled(format!("  since {}", whole_seconds(from)), theme.strong()));
+        spans.push(Span::raw(format!("  by change of {}{arrow}", model.sort.word())));
+    } else if model.what != What::Node && model.detail.is_none() {
         let shown = model.shown().len();
         let all = model.lines.len();
         let count = if shown == all { format!("  {all}") } else { format!("  {shown} of {all}") };
@@ -106,7 +159,11 @@ fn tab_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
         spans.push(Span::raw(format!("{count}  by {}{arrow}", model.sort.word())));
     }
     if let Some(detail) = &model.detail {
-        spans.push(Span::raw(format!("  the last {}", duration(detail.minutes as f64 * 60.0))));
+        spans.push(Span::raw(format!(
+            "  the last {}{}",
+            duration(detail.minutes as f64 * 60.0),
+            if model.past.is_some() { " before it" } else { "" }
+        )));
     }
     if model.editing || !model.filter.is_empty() {
         spans.push(Span::styled(format!("  /{}", clean(&model.filter)), theme.strong()));
@@ -126,8 +183,13 @@ fn tab_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
 fn footer_line<'a>(model: &Model, theme: &Theme) -> Line<'a> {
     match &model.error {
         Some(error) => Line::styled(format!(" {} (trying again)", clean(error)), theme.alarm()),
+        None if model.notice.is_some() && !model.editing => {
+            Line::styled(format!(" {}", model.notice.as_deref().map(clean).unwrap_or_default()), theme.warn())
+        }
         None if model.editing => Line::styled(" type a part of a name; enter keeps it, esc clears it", theme.dim()),
         None if model.detail.is_some() => Line::styled(KEYS_IN_DETAIL, theme.dim()),
+        None if model.mark.is_some() => Line::styled(KEYS_IN_DIFF, theme.dim()),
+        None if model.past.is_some() => Line::styled(KEYS_IN_PAST, theme.dim()),
         None => Line::styled(KEYS, theme.dim()),
     }
 }

@@ -72,7 +72,7 @@ fn traffic<'a>(node: &Node, width: u16, theme: &Theme) -> Line<'a> {
         spans.push(Span::styled(or_absent(percent, format::pressure), theme.at(Level::of_pressure(percent))));
     }
     // A bridge or veth would count what its containers send a second time.
-    let real = node.interfaces.iter().filter(|traffic| is_uplink(&traffic.interface));
+    let real = node.interfaces.iter().filter(|traffic| traffic.is_uplink());
     let add = |a: Option<f64>, b: Option<f64>| match (a, b) {
         (Some(a), Some(b)) => Some(a + b),
         (a, b) => a.or(b),
@@ -80,7 +80,7 @@ fn traffic<'a>(node: &Node, width: u16, theme: &Theme) -> Line<'a> {
     let rx = real.clone().map(|traffic| traffic.counters.rx_bytes_per_second).fold(None, add);
     let tx = real.map(|traffic| traffic.counters.tx_bytes_per_second).fold(None, add);
     // A partition is counted at its disk, too.
-    let disks = || node.disks.iter().filter(|disk| is_whole_disk(&disk.device));
+    let disks = || node.disks.iter().filter(|disk| disk.is_whole());
     let read = disks().map(|disk| disk.counters.read_bytes_per_second).fold(None, add);
     let written = disks().map(|disk| disk.counters.written_bytes_per_second).fold(None, add);
     for (name, a, b) in [("  net", ("↓", rx), ("↑", tx)), ("  disk", ("r", read), ("w", written))] {
@@ -90,26 +90,6 @@ fn traffic<'a>(node: &Node, width: u16, theme: &Theme) -> Line<'a> {
         }
     }
     Line::from(spans)
-}
-
-/// Whether an interface leads out of the machine, by its name.
-fn is_uplink(name: &str) -> bool {
-    const INSIDE: [&str; 11] =
-        ["lo", "veth", "cali", "cni", "docker", "br-", "lxc", "flannel", "vxlan", "tunl", "cilium"];
-    !INSIDE.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a block device is a disk and neither a partition nor made of other devices, by its name.
-fn is_whole_disk(name: &str) -> bool {
-    const MADE_OF_OTHERS: [&str; 5] = ["dm-", "md", "loop", "ram", "zram"];
-    if MADE_OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)) {
-        return false;
-    }
-    let ends_in_digit = name.ends_with(|last: char| last.is_ascii_digit());
-    if name.starts_with("nvme") || name.starts_with("mmcblk") {
-        return !(ends_in_digit && name.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('p'));
-    }
-    !ends_in_digit
 }
 
 /// The modes of the CPU, the `most` largest or all.
@@ -179,6 +159,10 @@ fn facts<'a>(node: &Node, theme: &Theme) -> Vec<Line<'a>> {
     };
     let pressure = &node.pressure;
     let store = &node.store;
+    let reading = node.ticks.as_ref().map_or_else(String::new, |ticks| {
+        let (cgroups, shed, errors) = (ticks.cgroups, ticks.cgroups_shed, ticks.read_errors_total);
+        format!("{cgroups} cgroups ({shed} shed)  {errors} read errors  ")
+    });
     let named =
         |name: &'static str, text: String| Line::from(vec![Span::styled(name, theme.strong()), Span::raw(text)]);
     vec![
@@ -214,10 +198,7 @@ fn facts<'a>(node: &Node, theme: &Theme) -> Vec<Line<'a>> {
         named(
             " agent   ",
             format!(
-                "{} cgroups ({} shed)  {} read errors  ring {} of {}, {} ticks",
-                node.ticks.cgroups,
-                node.ticks.cgroups_shed,
-                node.ticks.read_errors_total,
+                "{reading}ring {} of {}, {} ticks",
                 whole_bytes(store.used_bytes),
                 whole_bytes(store.budget_bytes),
                 store.ticks,
@@ -274,19 +255,4 @@ fn interface_table<'a>(node: &Node, theme: &Theme) -> Table<'a> {
         ]
     });
     table([" INTERFACE", "RX/s", "TX/s", "ERRORS", "DROPPED"], rows.collect(), theme)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traffic_is_counted_at_disks_and_uplinks_only() {
-        for (name, whole) in
-            [("sda", true), ("sda1", false), ("nvme0n1", true), ("nvme0n1p2", false), ("dm-0", false), ("vda", true)]
-        {
-            assert_eq!(is_whole_disk(name), whole, "{name}");
-        }
-        assert!(is_uplink("eth0") && is_uplink("enp3s0") && !is_uplink("lo") && !is_uplink("veth12ab"));
-    }
 }

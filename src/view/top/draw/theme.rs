@@ -72,6 +72,11 @@ impl Theme {
         self.colour(Color::Cyan, Modifier::BOLD).add_modifier(Modifier::REVERSED)
     }
 
+    /// The bar of the past; nobody shall take it for now.
+    pub(super) fn past(self) -> Style {
+        self.colour(Color::Yellow, Modifier::BOLD).add_modifier(Modifier::REVERSED)
+    }
+
     pub(super) fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
