@@ -20,6 +20,7 @@ use super::routes;
         routes::get_containers,
         routes::get_container,
         routes::get_container_history,
+        routes::get_history,
         routes::get_pods,
         routes::get_metrics,
     ),

@@ -2,8 +2,9 @@
 
 mod document;
 mod history;
+mod select;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
