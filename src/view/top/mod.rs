@@ -4,9 +4,9 @@
 //! `model` is pure (data and keys go in, state comes out), `draw` turns the state into a frame, `live` owns the
 //! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
 
-mod client;
+pub(in crate::view) mod client;
 mod draw;
-mod format;
+pub(in crate::view) mod format;
 mod line;
 mod live;
 mod model;
@@ -118,6 +118,8 @@ pub enum TopError {
         url: String,
         /// HTTP status.
         status: u16,
+        /// Which kind of problem it is, by its URN; empty when it was no ringside agent that answered.
+        kind: String,
         /// The agent's own words.
         detail: String,
     },
@@ -154,7 +156,7 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), TopError> {
 }
 
 /// A small runtime for the requests.
-fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
+pub(in crate::view) fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)
 }
 
