@@ -102,6 +102,12 @@ impl Aggregation {
     pub const NAMED: [(&'static str, Self); 4] =
         [("sum", Self::Sum), ("avg", Self::Avg), ("min", Self::Min), ("max", Self::Max)];
 
+    /// The word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMED.iter().find(|(_, agg)| *agg == self).map_or("sum", |(word, _)| *word)
+    }
+
     fn reduce(self) -> Reduce {
         match self {
             Self::Sum => Reduce::Sum,

@@ -26,14 +26,15 @@ impl<'a> Out<'a> {
 
 impl Write for Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(path) = &self.path else { return self.stdout.write(bytes) };
-        match &mut self.file {
-            Some(file) => file.write(bytes),
+        let Some(path) = &self.path else { return self.stdout.write_all(bytes).map(|()| bytes.len()) };
+        let file = match &mut self.file {
+            Some(file) => file,
             missing => {
                 let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-                missing.insert(BufWriter::new(File::create(path).map_err(named)?)).write(bytes)
+                missing.insert(BufWriter::new(File::create(path).map_err(named)?))
             }
-        }
+        };
+        file.write_all(bytes).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

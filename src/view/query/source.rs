@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Somebody who answers.
 pub(super) enum Source {
     /// A running agent.
-    Agent(Agent, Runtime),
+    Agent(Box<Agent>, Runtime),
     /// A ring in this process.
     Ring(Store),
 }
@@ -42,7 +42,7 @@ impl Source {
     pub(super) fn of(args: &QueryArgs) -> Result<Self, AskError> {
         match &args.data_dir {
             Some(dir) => open_store(dir).map(Self::Ring),
-            None => Ok(Self::Agent(Agent::new(&args.server)?, runtime()?)),
+            None => Ok(Self::Agent(Box::new(Agent::new(&args.server)?), runtime()?)),
         }
     }
 

@@ -134,6 +134,10 @@ fn head(list: &HistoryList, quantity: &Quantity) -> String {
         text.push_str(&format!(" of each {}", format::duration(step)));
     }
     text.push_str(&format!(", in {}", quantity.word));
+    if let Some(agg) = list.agg {
+        let by = if list.by.is_empty() { "of all".to_owned() } else { format!("by {}", list.by.join(", ")) };
+        text.push_str(&format!("; {} {}", agg.as_str(), format::clean(&by)));
+    }
     let instant_of = |text: &str| parse_instant(text, UnixNanos(0)).unwrap_or_default();
     let (start, end) = (instant_of(&list.start), instant_of(&list.end));
     let length = |nanos: u64| format::duration(nanos as f64 / 1e9);
