@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use ringside::discover::{self, CgroupLayout, DiscoverOptions, RuntimeSocket, SocketKind};
-use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions};
+use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions, SubjectIds};
 
 #[path = "../benches/trace/mod.rs"]
 mod trace;
@@ -62,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         kept_files: KEPT_FILES,
         skip_idle: true,
         machine,
+        ids: SubjectIds::default(),
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);

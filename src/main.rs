@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use ringside::config::{AgentConfig, AgentFlags, ConfigError};
 use ringside::doctor::{self, DoctorArgs};
 use ringside::logging;
+use ringside::view::query::{AskError, QueryArgs};
 use ringside::view::top::TopArgs;
 
 /// Every container's counters, every second, with hours of memory.
@@ -25,6 +26,8 @@ enum Role {
     Agent(AgentFlags),
     /// Show pods and containers live, or once as a table
     Top(TopArgs),
+    /// Show history as a table, JSON, CSV or OpenMetrics
+    Query(QueryArgs),
     /// Tell what this node lets the agent see, and cure what is missing
     Doctor(DoctorArgs),
 }
@@ -49,6 +52,9 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::Agent(flags) => ringside::agent::run(&started(&flags)?).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Role::Top(args) => ringside::view::top::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Role::Query(args) => {
+            ringside::view::query::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Role::Doctor(args) => {
             let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let report = doctor::run(&args, colour, &mut out)?;
@@ -76,5 +82,6 @@ fn explain(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {error}");
     let usage = error.chain().any(|cause| cause.is::<ConfigError>());
     let usage = usage || error.downcast_ref::<doctor::DoctorError>().is_some_and(doctor::DoctorError::is_usage);
+    let usage = usage || error.downcast_ref::<AskError>().is_some_and(AskError::is_usage);
     ExitCode::from(if usage { USAGE } else { FAILED })
 }

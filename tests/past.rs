@@ -144,7 +144,7 @@ fn what_was_busy_is_shown_busy_then_and_idle_now_and_what_is_gone_is_shown_then_
 #[test]
 fn before_the_beginning_of_history_the_answer_says_when_it_begins() {
     let agent = Agent::start(FLAGS);
-    let extent = agent.get("/api/v1/history", &[]).json();
+    let extent = agent.get("/api/v1/ring", &[]).json();
     let oldest = extent["oldest"].as_str().unwrap();
     let response = agent.get("/api/v1/node?at=-2h", &[]);
     assert_eq!(response.status, 404);

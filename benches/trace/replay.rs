@@ -79,9 +79,8 @@ impl Replay {
         for table in Table::ALL {
             let Some(rows) = sample.rows_mut(table) else { continue };
             rows.clear();
-            let mut changed = Row::new(table.metrics().len());
             for (subject, row) in from.iter(table) {
-                (0..row.values.len()).for_each(|column| changed.copy_cell(row, column));
+                let mut changed = Row::of(row);
                 for (column, _) in counters(table) {
                     let gain = self.gains.get(&(subject.id, column)).map_or(0, |gain| gain.per_pass());
                     if let Some(value) = row.cell_at(column).value() {

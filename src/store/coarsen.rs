@@ -14,7 +14,7 @@ use super::tier::Tier;
 use crate::sample::SubjectId;
 use crate::sample::catalogue::Kind;
 use crate::sample::row::Cell;
-use crate::units::{MonotonicNanos, UnixNanos};
+use crate::units::MonotonicNanos;
 
 /// One segment that goes into the run.
 struct Source<'a> {
@@ -305,9 +305,4 @@ impl Gathered {
 /// What a row's increase begins at, seen from the row before it: in a run with falls the run's first value.
 fn link(reset_first: Option<u64>, row: usize, value: u64) -> u64 {
     reset_first.filter(|_| row == 0).unwrap_or(value)
-}
-
-/// The wall clock at which a bucket of a tier begins.
-pub(super) fn bucket_start(tier: Tier, wall: UnixNanos) -> UnixNanos {
-    tier.bucket_nanos().map_or(wall, |nanos| UnixNanos(wall.0 / nanos * nanos))
 }

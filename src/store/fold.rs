@@ -4,7 +4,7 @@
 
 use super::chunk::{Buckets, Part, decode_buckets, decode_resets};
 use super::head::Head;
-use super::query::{Fold, Windows};
+use super::query::{Fold, LOOKBACK_NANOS, Windows};
 use super::read::ColumnDecoder;
 use super::tier::{Tier, TierUse};
 use super::walk::{Span, View, Visitor, walk};
@@ -13,9 +13,6 @@ use crate::sample::SubjectId;
 use crate::sample::catalogue::Kind;
 use crate::sample::row::Cell;
 use crate::units::{MonotonicNanos, UnixNanos};
-
-/// How far before the first window the reading is looked for that its first increase begins at.
-const LOOKBACK_NANOS: u64 = 120_000_000_000;
 
 impl Store {
     /// Folds one column of one subject, window by window.

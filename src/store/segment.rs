@@ -149,10 +149,6 @@ impl SegmentBuilder {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
     /// Frames the segment into `out`. `first` is the serial of its first tick.
     pub fn finish(
         &mut self,

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod matcher;
+pub mod query;
 pub mod rates;
 pub mod remote;
 pub mod selector;

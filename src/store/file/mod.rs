@@ -106,6 +106,7 @@ impl<D: Disk> RingFile<D> {
     }
 
     /// How the file is divided.
+    #[cfg(test)]
     pub const fn geometry(&self) -> Geometry {
         self.geometry
     }

@@ -139,6 +139,7 @@ impl Recovered {
     }
 
     /// One part of a segment; `None` if there is none of this number, or it is damaged.
+    #[cfg(test)]
     #[must_use]
     pub fn part(&self, segment: &Segment, number: usize) -> Option<&[u8]> {
         let place = segment.parts.get(number)?.clone()?;

@@ -1,10 +1,62 @@
 //! Questions about one column over time, answered window by window.
 //!
 //! In: a subject, a column, windows of the wall clock. Out: a [`Fold`] per window: everything that an aggregation over
-//! time needs, taken from whichever tier holds that part of the history.
+//! time needs, taken from whichever tier holds that part of the history. Typed questions about many subjects stand beside
+//! it: [`selector`] reads which, [`labels`] names them, [`over_time`] makes values of one subject's windows, [`answer`]
+//! puts many together.
 
+pub mod answer;
+pub mod labels;
+pub mod over_time;
+pub mod selector;
+#[cfg(test)]
+mod tests;
+
+use super::StoreError;
 use crate::sample::row::Cell;
 use crate::units::{MonotonicNanos, UnixNanos};
+
+/// Why a question has no answer; each says how to ask instead.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A rate or increase of something that is no counter; ask for its mean.
+    #[error("{metric} is a {kind}, and only a counter has a rate or an increase; use avg, min or max")]
+    NotACounter {
+        /// The metric.
+        metric: String,
+        /// What it is instead.
+        kind: &'static str,
+    },
+    /// A quantile outside of 0 to 1.
+    #[error("a quantile lies between 0 and 1; write q=0.99 for the 99th percentile")]
+    BadQuantile,
+    /// Several series can only become one in windows.
+    #[error("series can be put together only in steps, because they were not read at the same instants; give a step")]
+    NoStep,
+    /// More values than the answer may hold; ask for a shorter time or a larger step.
+    #[error("the answer would have more than {most} points; ask for a shorter time, a larger step or fewer series")]
+    TooManyPoints {
+        /// How many it may hold.
+        most: usize,
+    },
+    /// More series than the answer may hold; narrow the selector.
+    #[error(
+        "the answer would have more than {most} series; narrow the selector, aggregate by a label, or take the top"
+    )]
+    TooManySeries {
+        /// How many it may hold.
+        most: usize,
+    },
+    /// The column is none of its table.
+    #[error("the table has no such column; list the metrics again")]
+    NoSuchColumn,
+    /// The ring cannot tell.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How far before the first window the reading is looked for that its first increase begins at.
+pub(super) const LOOKBACK_NANOS: u64 = 120_000_000_000;
 
 /// Equal windows of the wall clock, each from its beginning (included) to its end (not included).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::sample::catalogue::Table;
-use crate::sample::{CgroupKind, QosClass, Subject, SubjectId, Workload};
+use crate::sample::{CgroupKind, Subject, SubjectId, Workload};
+use crate::store::query::labels::{name_of, qos_word};
 use crate::store::{Remembered, Store};
 use crate::units::UnixNanos;
 
@@ -209,7 +210,7 @@ impl Container {
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         Self {
             id: id_of(subject, workload),
-            name: name_of(workload),
+            name: name_of(workload).to_owned(),
             namespace: told.and_then(|metadata| metadata.namespace.clone()),
             pod: told.and_then(|metadata| metadata.pod.clone()),
             pod_uid: pod_uid(workload).map(str::to_owned),
@@ -245,32 +246,11 @@ impl Container {
     }
 }
 
-pub(super) fn qos_word(qos: QosClass) -> &'static str {
-    match qos {
-        QosClass::Guaranteed => "Guaranteed",
-        QosClass::Burstable => "Burstable",
-        QosClass::BestEffort => "BestEffort",
-    }
-}
-
 /// What to put into a path.
 pub(super) fn id_of(subject: &Subject, workload: &Workload) -> String {
     match &workload.identity.container_id {
         Some(id) => id.to_string(),
         None => percent_encode(&subject.name),
-    }
-}
-
-/// The name people use.
-pub(super) fn name_of(workload: &Workload) -> String {
-    let told = metadata(workload);
-    let in_pod = told.and_then(|metadata| metadata.container.as_deref());
-    let by_runtime = || told.map(|metadata| metadata.name.as_str()).filter(|name| !name.is_empty());
-    let path = &workload.identity.path;
-    let last_part = || path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
-    match workload.kind() {
-        CgroupKind::Container => in_pod.or_else(by_runtime).unwrap_or_else(last_part).to_owned(),
-        _ => last_part().to_owned(),
     }
 }
 
@@ -315,7 +295,7 @@ impl Filter {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
             && is(&self.namespace, told.and_then(|metadata| metadata.namespace.as_deref()))
             && is(&self.pod, told.and_then(|metadata| metadata.pod.as_deref()))
-            && (is(&self.name, Some(&name_of(workload))) || is(&self.name, told.map(|metadata| metadata.name.as_str())))
+            && (is(&self.name, Some(name_of(workload))) || is(&self.name, told.map(|metadata| metadata.name.as_str())))
     }
 }
 

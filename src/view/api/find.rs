@@ -10,8 +10,9 @@ use std::sync::Arc;
 use crate::sample::catalogue::Table;
 use crate::sample::{CgroupKind, NodeSample, Subject, Workload};
 use crate::store::Remembered;
+use crate::store::query::labels::name_of;
 
-use super::container::{id_of, name_of};
+use super::container::id_of;
 use super::problem::{Problem, nearest};
 use super::scene::metadata;
 
@@ -49,7 +50,7 @@ fn full_name(workload: &Workload) -> String {
     let namespace = told.and_then(|told| told.namespace.as_deref());
     let pod = told.and_then(|told| told.pod.as_deref());
     let name = name_of(workload);
-    namespace.into_iter().chain(pod).chain([name.as_str()]).collect::<Vec<_>>().join("/")
+    namespace.into_iter().chain(pod).chain([name]).collect::<Vec<_>>().join("/")
 }
 
 /// Finds the cgroup that `text` means.
@@ -95,7 +96,7 @@ fn unknown<'a>(text: &str, known: impl Iterator<Item = &'a Workload>) -> Problem
     for workload in known {
         names.push(workload.identity.path.to_string());
         if workload.kind() == CgroupKind::Container {
-            names.push(name_of(workload));
+            names.push(name_of(workload).to_owned());
             names.push(full_name(workload));
             names.extend(workload.identity.container_id.as_deref().map(str::to_owned));
         }

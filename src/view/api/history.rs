@@ -1,19 +1,19 @@
 //! `GET /api/v1/containers/{id}/history` and `/api/v1/node/history`: one column over time.
 //!
-//! In: query parameters, and the ring's points of one column. Out: [`History`]. Without a step every point that is kept
-//! comes out as it is. With one, time is cut into steps that begin at multiples of the step since 1970, each step is
-//! folded into one point stamped with its beginning, and steps in which nothing was read are `null`, so that a gap stays
-//! a gap. A rate adds up the increases between neighbouring points and leaves out pairs in which the counter went back.
-//! Reading the ring is elsewhere: [`fold`] is pure.
+//! In: query parameters. Out: [`History`]. Without a step every reading that is kept comes out as it is. With one, time is
+//! cut into windows that begin at multiples of the step since 1970, each window becomes one point stamped with its
+//! beginning, and windows in which nothing was read are `null`, so that a gap stays a gap. A window is always answered
+//! whole, so that the same window has the same value whichever range it is part of. Reading and folding the ring is the
+//! store's affair. Next: [`select`](super::select) for many subjects at once.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::sample::catalogue::{Kind, Metric, Table};
-use crate::sample::row::Cell;
-use crate::store::Point;
+use crate::store::TierUse;
+use crate::store::query::Windows;
+use crate::store::query::over_time::{OverTime, Span, TimedValue, Value};
 use crate::units::UnixNanos;
-use crate::view::rates::elapsed_seconds;
 
 use super::problem::{Problem, nearest};
 use super::request::Query;
@@ -25,9 +25,6 @@ pub const MAX_POINTS: usize = 11_000;
 
 /// What is shown without `start`.
 const DEFAULT_RANGE_NANOS: u64 = 15 * 60 * 1_000_000_000;
-
-/// How far before the start a rate looks for the point that its first increase begins at.
-const RATE_LOOKBACK_NANOS: u64 = 60 * 1_000_000_000;
 
 /// One column over time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -45,15 +42,42 @@ pub struct History {
     /// How the points of one step became one.
     #[serde(rename = "fn")]
     pub function: Function,
+    /// Which quantile, with `fn: quantile`.
+    pub q: Option<f64>,
     /// Length of a step in seconds; null when every point is shown.
     pub step_seconds: Option<f64>,
     /// First instant that was asked for, RFC 3339.
     pub start: String,
     /// Last instant that was asked for, RFC 3339.
     pub end: String,
+    /// How finely the history is kept that this was read from.
+    pub tiers: Vec<TierSpan>,
     /// `[unix seconds, value]`, oldest first. A value is a number, `"unlimited"`, or null where nothing was read.
     #[schema(value_type = Vec<Vec<Option<HistoryValue>>>, example = json!([[1772366400.0, 1048576], [1772366401.0, null]]))]
     pub points: Vec<(f64, Option<HistoryValue>)>,
+}
+
+/// A part of the history that was read, and how finely it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TierSpan {
+    /// `tick` where every tick is kept, else the length of a bucket: `10s` or `1m`.
+    #[schema(example = "tick")]
+    pub resolution: String,
+    /// The first instant that was read, RFC 3339.
+    pub start: String,
+    /// The last instant that was read, RFC 3339.
+    pub end: String,
+}
+
+impl TierSpan {
+    pub(super) fn all(uses: &[TierUse]) -> Vec<Self> {
+        let span = |used: &TierUse| Self {
+            resolution: used.tier.as_str().to_owned(),
+            start: rfc3339(used.start),
+            end: rfc3339(used.end),
+        };
+        uses.iter().map(span).collect()
+    }
 }
 
 /// A value in a history.
@@ -76,6 +100,21 @@ pub enum HistoryWord {
     Unlimited,
 }
 
+impl From<Value> for HistoryValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Integer(value) => Self::Integer(value),
+            Value::Number(value) => Self::Number(value),
+            Value::Unlimited => Self::Word(HistoryWord::Unlimited),
+        }
+    }
+}
+
+/// Points as the API writes them.
+pub(super) fn stamped(points: &[TimedValue]) -> Vec<(f64, Option<HistoryValue>)> {
+    points.iter().map(|(wall, value)| (unix_seconds(*wall), value.map(HistoryValue::from))).collect()
+}
+
 impl HistoryValue {
     /// As a number, if it is one.
     #[must_use]
@@ -96,21 +135,46 @@ pub enum Function {
     Last,
     /// Increase per second; counters only.
     Rate,
+    /// Increase; counters only.
+    Increase,
     /// The smallest.
     Min,
     /// The largest.
     Max,
     /// The mean of the points.
     Avg,
+    /// The quantile `q` of the points; where history is kept in buckets, of one value per bucket.
+    Quantile,
+}
+
+impl Function {
+    /// Every function with its word.
+    pub const NAMED: [(&'static str, Self); 7] = [
+        ("last", Self::Last),
+        ("rate", Self::Rate),
+        ("increase", Self::Increase),
+        ("min", Self::Min),
+        ("max", Self::Max),
+        ("avg", Self::Avg),
+        ("quantile", Self::Quantile),
+    ];
+
+    /// The word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMED.iter().find(|(_, function)| *function == self).map_or("last", |(word, _)| *word)
+    }
 }
 
 /// What is asked of a column's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Range {
     pub(super) start: UnixNanos,
     pub(super) end: UnixNanos,
     pub(super) step_nanos: Option<u64>,
     pub(super) function: Function,
+    /// The quantile, where one is asked for.
+    pub(super) q: Option<f64>,
 }
 
 /// The column that is asked for.
@@ -147,7 +211,7 @@ pub(super) fn prefix(table: Table) -> &'static str {
 
 impl Wanted {
     pub(super) fn parse(query: &Query, own: Table, parts: &[Part]) -> Result<Self, Problem> {
-        let mut known = vec!["metric", "start", "end", "step", "fn"];
+        let mut known = vec!["metric", "start", "end", "step", "fn", "q"];
         known.extend(parts.iter().map(|(_, name)| *name));
         query.only(&known)?;
         let name = query.get("metric").ok_or_else(|| {
@@ -211,16 +275,34 @@ impl Range {
                 Problem::bad_parameter(format!("step={text} is no duration; write 500ms, 1s, 5m or 1h"))
             })?),
         };
-        let range = Self { start, end, step_nanos, function: function(query, metric)? };
+        let (function, q) = function(query, metric)?;
+        let range = Self { start, end, step_nanos, function, q };
         range.check_points(step_nanos.map_or(0, |step| range.steps(step)))?;
         Ok(range)
     }
 
-    /// The first instant whose points are needed.
-    pub(super) fn read_from(&self) -> UnixNanos {
-        let aligned = self.step_nanos.map_or(self.start.0, |step| self.start.0 / step * step);
-        let lookback = if self.function == Function::Rate { RATE_LOOKBACK_NANOS } else { 0 };
-        UnixNanos(aligned.saturating_sub(lookback))
+    /// Which instants are asked for: whole windows, or every reading.
+    pub(super) fn span(&self) -> Span {
+        match self.step_nanos {
+            None => Span::Readings { start: self.start, end: self.end },
+            Some(step_nanos) => Span::Windows(Windows {
+                start: UnixNanos(self.start.0 / step_nanos * step_nanos),
+                step_nanos,
+                count: usize::try_from(self.steps(step_nanos)).unwrap_or(usize::MAX),
+            }),
+        }
+    }
+
+    pub(super) fn over_time(&self) -> OverTime {
+        match self.function {
+            Function::Last => OverTime::Last,
+            Function::Rate => OverTime::Rate,
+            Function::Increase => OverTime::Increase,
+            Function::Min => OverTime::Min,
+            Function::Max => OverTime::Max,
+            Function::Avg => OverTime::Avg,
+            Function::Quantile => OverTime::Quantile(self.q.unwrap_or(0.5)),
+        }
     }
 
     fn steps(&self, step: u64) -> u64 {
@@ -239,26 +321,34 @@ impl Range {
     }
 }
 
-fn function(query: &Query, metric: &Metric) -> Result<Function, Problem> {
-    const WORDS: [(&str, Function); 5] = [
-        ("last", Function::Last),
-        ("rate", Function::Rate),
-        ("min", Function::Min),
-        ("max", Function::Max),
-        ("avg", Function::Avg),
-    ];
+fn function(query: &Query, metric: &Metric) -> Result<(Function, Option<f64>), Problem> {
     let word = query.get("fn").unwrap_or("last");
-    let function = WORDS.iter().find(|(name, _)| *name == word).map(|(_, function)| *function);
-    let function = function
-        .ok_or_else(|| Problem::bad_parameter(format!("there is no fn={word}; write last, rate, min, max or avg")))?;
-    if function == Function::Rate && metric.kind != Kind::Counter {
+    let function = Function::NAMED.iter().find(|(name, _)| *name == word).map(|(_, function)| *function);
+    let function = function.ok_or_else(|| {
+        let words: Vec<_> = Function::NAMED.iter().map(|(name, _)| *name).collect();
+        Problem::bad_parameter(format!("there is no fn={word}; write one of {}", words.join(", ")))
+    })?;
+    if matches!(function, Function::Rate | Function::Increase) && metric.kind != Kind::Counter {
         return Err(Problem::bad_parameter(format!(
-            "{} is a {}, and only a counter has a rate; use fn=avg, min or max",
+            "{} is a {}, and only a counter has a {word}; use fn=avg, min or max",
             metric.name,
             metric.kind.as_str()
         )));
     }
-    Ok(function)
+    let q = match (function, query.get("q")) {
+        (Function::Quantile, Some(text)) => {
+            let q = text.parse().ok().filter(|q| (0.0..=1.0).contains(q));
+            Some(q.ok_or_else(|| {
+                Problem::bad_parameter(format!("q={text} is no quantile; write a number from 0 to 1, such as q=0.99"))
+            })?)
+        }
+        (Function::Quantile, None) => {
+            return Err(Problem::bad_parameter("which quantile? Add q=0.99 for the 99th percentile".to_owned()));
+        }
+        (_, Some(_)) => return Err(Problem::bad_parameter("q belongs to fn=quantile; add it".to_owned())),
+        (_, None) => None,
+    };
+    Ok((function, q))
 }
 
 /// Unit of the answer's values.
@@ -269,193 +359,50 @@ pub(super) fn unit(metric: &Metric, function: Function) -> String {
     }
 }
 
-/// Folds a column's points, oldest first, into those of the answer.
-pub(super) fn fold(points: &[Point], range: &Range) -> Result<Vec<(f64, Option<HistoryValue>)>, Problem> {
-    let Some(step) = range.step_nanos else {
-        return every_point(points, range);
-    };
-    let first_step = range.start.0 / step;
-    let inside = |point: &Point| point.wall.0 / step >= first_step && point.wall <= range.end;
-    let mut answer: Vec<(f64, Option<HistoryValue>)> = Vec::new();
-    let mut previous: Option<&Point> = None;
-    let mut next_step = None;
-    let mut rest = points;
-    while let Some(head) = rest.first() {
-        let number = head.wall.0 / step;
-        let length = rest.iter().take_while(|point| point.wall.0 / step == number).count().max(1);
-        let (chunk, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        rest = tail;
-        let chunk = match chunk.iter().position(|point| !inside(point)) {
-            None => chunk,
-            Some(outside) => chunk.get(..outside).unwrap_or_default(),
-        };
-        if chunk.is_empty() {
-            // Before the start, where only a rate looks, or after the end.
-            previous = Some(head).filter(|head| head.wall < range.start);
-            continue;
-        }
-        for gap in next_step.unwrap_or(number)..number {
-            answer.push((seconds_of(gap, step), None));
-        }
-        answer.push((seconds_of(number, step), value(range.function, previous, chunk)));
-        next_step = Some(number + 1);
-        previous = chunk.last();
-    }
-    Ok(answer)
-}
-
-fn seconds_of(number: u64, step: u64) -> f64 {
-    unix_seconds(UnixNanos(number.saturating_mul(step)))
-}
-
-fn every_point(points: &[Point], range: &Range) -> Result<Vec<(f64, Option<HistoryValue>)>, Problem> {
-    let inside = |point: &Point| range.start <= point.wall && point.wall <= range.end;
-    range.check_points(points.iter().filter(|point| inside(point)).count() as u64)?;
-    let mut previous = None;
-    let mut answer = Vec::new();
-    for point in points {
-        if inside(point) {
-            answer.push((unix_seconds(point.wall), value(range.function, previous, std::slice::from_ref(point))));
-        }
-        previous = Some(point);
-    }
-    Ok(answer)
-}
-
-/// One step's value. `previous` is the last point before the step: a rate's first increase begins there.
-fn value(function: Function, previous: Option<&Point>, chunk: &[Point]) -> Option<HistoryValue> {
-    if function == Function::Rate {
-        return rate(previous, chunk).map(HistoryValue::Number);
-    }
-    if function == Function::Last {
-        return chunk.iter().rev().find_map(|point| as_value(point.cell));
-    }
-    let numbers = chunk.iter().filter_map(|point| point.cell.value());
-    let folded = match function {
-        Function::Min => numbers.min().map(HistoryValue::Integer),
-        Function::Max => numbers.max().map(HistoryValue::Integer),
-        _ => {
-            let (sum, count) = numbers.fold((0.0, 0.0), |(sum, count), number| (sum + number as f64, count + 1.0));
-            (count > 0.0).then_some(HistoryValue::Number(sum / count))
-        }
-    };
-    folded.or_else(|| chunk.iter().rev().find_map(|point| as_value(point.cell)))
-}
-
-fn as_value(cell: Cell) -> Option<HistoryValue> {
-    match cell {
-        Cell::Absent => None,
-        Cell::Unlimited => Some(HistoryValue::Word(HistoryWord::Unlimited)),
-        Cell::Value(value) => Some(HistoryValue::Integer(value)),
-    }
-}
-
-/// The sum of the increases by the sum of the times; pairs with a reset or a gap in them count for neither.
-fn rate(previous: Option<&Point>, chunk: &[Point]) -> Option<f64> {
-    let (mut increase, mut elapsed) = (0.0, 0.0);
-    let mut earlier = previous;
-    for later in chunk {
-        let pair = earlier.and_then(|earlier| {
-            let seconds = elapsed_seconds(earlier.read_at, later.read_at)?;
-            Some((later.cell.value()?.checked_sub(earlier.cell.value()?)?, seconds))
-        });
-        if let Some((more, seconds)) = pair {
-            increase += more as f64;
-            elapsed += seconds;
-        }
-        earlier = Some(later);
-    }
-    (elapsed > 0.0).then_some(increase / elapsed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::units::MonotonicNanos;
-    use proptest::prelude::*;
 
     const T0: u64 = 1_772_366_400;
     const NOW: Now = Now { wall: UnixNanos((T0 + 1_000) * 1_000_000_000), monotonic: MonotonicNanos(0) };
 
-    fn point(second: u64, cell: Cell) -> Point {
-        let nanos = second * 1_000_000_000;
-        Point { wall: UnixNanos(T0 * 1_000_000_000 + nanos), read_at: MonotonicNanos(nanos), cell }
-    }
-
-    fn counted(values: &[(u64, u64)]) -> Vec<Point> {
-        values.iter().map(|(second, value)| point(*second, Cell::Value(*value))).collect()
+    fn asked_of(name: &str, query: &str) -> Result<Range, Problem> {
+        let column = Table::Cgroup.column(name).unwrap();
+        Range::parse(&Query::parse(Some(query)), &Table::Cgroup.metrics()[column], NOW)
     }
 
     fn asked(query: &str) -> Result<Range, Problem> {
-        Range::parse(&Query::parse(Some(query)), metric("cpu_usage_usec"), NOW)
-    }
-
-    fn metric(name: &str) -> &'static Metric {
-        let column = Table::Cgroup.column(name).unwrap();
-        &Table::Cgroup.metrics()[column]
-    }
-
-    /// Folds and gives seconds since T0 with numbers.
-    fn folded(points: &[Point], query: &str) -> Vec<(f64, Option<f64>)> {
-        let range = asked(&format!("start={T0}&{query}")).unwrap();
-        let answer = fold(points, &range).unwrap();
-        answer.iter().map(|(at, value)| (at - T0 as f64, value.and_then(HistoryValue::number))).collect()
+        asked_of("cpu_usage_usec", query)
     }
 
     #[test]
-    fn without_a_step_every_point_comes_out_as_it_is() {
-        let points = [point(0, Cell::Value(5)), point(1, Cell::Absent), point(2, Cell::Unlimited)];
-        let answer = fold(&points, &asked(&format!("start={T0}")).unwrap()).unwrap();
-        let seconds = |second: u64| (T0 + second) as f64;
-        let unlimited = HistoryValue::Word(HistoryWord::Unlimited);
-        let expected =
-            [(seconds(0), Some(HistoryValue::Integer(5))), (seconds(1), None), (seconds(2), Some(unlimited))];
-        assert_eq!(answer, expected);
-    }
-
-    #[test]
-    fn a_step_keeps_the_last_smallest_largest_or_mean_value() {
-        let points = counted(&[(0, 4), (1, 8), (4, 3), (5, 1), (9, 2)]);
-        assert_eq!(folded(&points, "step=5s&fn=last"), [(0.0, Some(3.0)), (5.0, Some(2.0))]);
-        assert_eq!(folded(&points, "step=5s&fn=min"), [(0.0, Some(3.0)), (5.0, Some(1.0))]);
-        assert_eq!(folded(&points, "step=5s&fn=max"), [(0.0, Some(8.0)), (5.0, Some(2.0))]);
-        assert_eq!(folded(&points, "step=5s&fn=avg"), [(0.0, Some(5.0)), (5.0, Some(1.5))]);
-    }
-
-    #[test]
-    fn steps_in_which_nothing_was_read_are_null() {
-        let points = counted(&[(0, 4), (30, 8)]);
-        assert_eq!(folded(&points, "step=10s"), [(0.0, Some(4.0)), (10.0, None), (20.0, None), (30.0, Some(8.0))]);
-    }
-
-    #[test]
-    fn a_rate_leaves_out_the_pair_in_which_the_counter_went_back() {
-        let points = counted(&[(0, 100), (1, 110), (2, 120), (3, 5), (4, 15)]);
-        let rates = folded(&points, "fn=rate");
-        let values: Vec<_> = rates.iter().map(|(_, rate)| *rate).collect();
-        assert_eq!(values, [None, Some(10.0), Some(10.0), None, Some(10.0)]);
-        assert_eq!(folded(&points, "fn=rate&step=5s"), [(0.0, Some(10.0))]);
-    }
-
-    #[test]
-    fn the_first_rate_begins_at_the_last_point_before_the_start() {
-        let mut points = counted(&[(0, 20), (1, 30)]);
-        let mut before = point(0, Cell::Value(10));
-        before.wall = UnixNanos(before.wall.0 - 1_000_000_000);
-        for (second, point) in (1..).zip(&mut points) {
-            point.read_at = MonotonicNanos(second * 1_000_000_000);
-        }
-        points.insert(0, before);
-        assert_eq!(folded(&points, "fn=rate"), [(0.0, Some(10.0)), (1.0, Some(10.0))]);
-        assert_eq!(folded(&points, "fn=rate&step=1s"), [(0.0, Some(10.0)), (1.0, Some(10.0))]);
-        assert_eq!(folded(&points, "fn=last&step=1s"), [(0.0, Some(20.0)), (1.0, Some(30.0))]);
+    fn windows_begin_at_multiples_of_the_step_and_hold_both_ends() {
+        let span = asked(&format!("start={}&end={}&step=5s", T0 + 3, T0 + 10)).unwrap().span();
+        let start = UnixNanos(T0 * 1_000_000_000);
+        assert_eq!(span, Span::Windows(Windows { start, step_nanos: 5_000_000_000, count: 3 }));
+        let span = asked(&format!("start={}&end={}", T0 + 3, T0 + 10)).unwrap().span();
+        let second = |second: u64| UnixNanos((T0 + second) * 1_000_000_000);
+        assert_eq!(span, Span::Readings { start: second(3), end: second(10) });
     }
 
     #[test]
     fn a_gauge_or_limit_has_no_rate() {
-        let query = Query::parse(Some("fn=rate"));
-        let problem = Range::parse(&query, metric("memory_current_bytes"), NOW).unwrap_err();
-        assert!(problem.detail.contains("only a counter has a rate"), "{}", problem.detail);
+        for function in ["rate", "increase"] {
+            let problem = asked_of("memory_current_bytes", &format!("fn={function}")).unwrap_err();
+            assert!(problem.detail.contains(&format!("only a counter has a {function}")), "{}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn a_quantile_is_asked_for_with_its_number_and_only_then() {
+        assert_eq!(asked("fn=quantile&q=0.99").unwrap().over_time(), OverTime::Quantile(0.99));
+        for (query, hint) in [("fn=quantile", "Add q="), ("fn=quantile&q=99", "from 0 to 1"), ("q=0.5", "fn=quantile")]
+        {
+            let problem = asked(query).unwrap_err();
+            assert!(problem.status == 400 && problem.detail.contains(hint), "{query}: {}", problem.detail);
+        }
+        assert!(asked("fn=quantile&q=NaN").is_err());
     }
 
     #[test]
@@ -464,9 +411,7 @@ mod tests {
         assert_eq!(problem.status, 422);
         let step = problem.detail.rsplit("step=").next().unwrap();
         assert!(asked(&format!("start=-1d&step={step}")).is_ok(), "{}", problem.detail);
-        let many = (0..=MAX_POINTS as u64).map(|second| (second, second)).collect::<Vec<_>>();
-        let range = Range { end: UnixNanos(u64::MAX), ..asked(&format!("start={T0}")).unwrap() };
-        assert_eq!(fold(&counted(&many), &range).unwrap_err().status, 422);
+        assert_eq!(asked("start=0&step=1ns").unwrap_err().status, 422);
     }
 
     #[test]
@@ -479,24 +424,11 @@ mod tests {
         assert_eq!(fifteen_minutes.end.0 - fifteen_minutes.start.0, DEFAULT_RANGE_NANOS);
     }
 
-    proptest! {
-        #[test]
-        fn no_points_make_a_rate_negative_or_the_answer_unordered(
-            values in proptest::collection::vec((0..400u64, any::<u64>()), 0..60),
-            step in 1..50u64,
-            start in 0..400u64,
-        ) {
-            let mut values = values;
-            values.sort();
-            let range = Range {
-                start: UnixNanos((T0 + start) * 1_000_000_000),
-                end: UnixNanos((T0 + 300) * 1_000_000_000),
-                step_nanos: Some(step * 1_000_000_000),
-                function: Function::Rate,
-            };
-            let answer = fold(&counted(&values), &range).unwrap();
-            prop_assert!(answer.iter().filter_map(|(_, rate)| rate.and_then(HistoryValue::number)).all(|rate| rate >= 0.0));
-            prop_assert!(answer.is_sorted_by(|a, b| a.0 < b.0));
+    #[test]
+    fn every_function_is_written_as_it_is_read() {
+        for (word, function) in Function::NAMED {
+            assert_eq!(serde_json::to_value(function).unwrap(), word);
+            assert_eq!(function.as_str(), word);
         }
     }
 }

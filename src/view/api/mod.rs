@@ -7,12 +7,13 @@
 //!
 //! ```text
 //! /api/v1/diff                       diff
-//! /api/v1/history                    past
+//! /api/v1/ring                       past
 //! /api/v1/node                       node       /api/v1/metrics      metrics
 //! /api/v1/node/history               history    /openapi.json        openapi
 //! /api/v1/containers                 container
 //! /api/v1/containers/{id}            find → container
 //! /api/v1/containers/{id}/history    find → history
+//! /api/v1/history                    select → history
 //! /api/v1/pods                       pod
 //! ```
 
@@ -31,6 +32,7 @@ mod problem;
 mod request;
 mod routes;
 mod scene;
+mod select;
 mod time;
 mod traffic;
 
@@ -42,7 +44,7 @@ mod tests;
 pub use agent::{StoreState, Ticks};
 pub use container::{Container, ContainerKind, ContainerList, Exit};
 pub use diff::{Change, ContainerChange, Diff, DiffMoment, Fate, UsageChange};
-pub use history::{Function, History, HistoryValue, HistoryWord, MAX_POINTS};
+pub use history::{Function, History, HistoryValue, HistoryWord, MAX_POINTS, TierSpan};
 pub use metrics::{MetricInfo, MetricList};
 pub use node::{CpuModes, Disk, Filesystem, Load, Machine, Node, NodeCpu, NodeMemory, OneCpu, Processes};
 pub use parts::{Cpu, Memory, MemoryEvents, Pids, Pressure, Stall, StallLine};
@@ -51,6 +53,7 @@ pub use pod::{Pod, PodContainer, PodList, PodSource};
 pub use problem::Problem;
 pub use request::{Query, percent_decode, percent_encode};
 pub use scene::Now;
+pub use select::{Aggregation, HistoryList, HistorySeries, MAX_POINTS_TOGETHER, MAX_SERIES};
 pub use time::{parse_duration, parse_instant, rfc3339};
 pub use traffic::{DeviceIo, InterfaceTraffic, Io, IoCounters, Network, NetworkCounters, NetworkScope};
 

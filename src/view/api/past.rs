@@ -1,7 +1,7 @@
 //! `at=`: the tick that a request asks about, the newest or one of the past.
 //!
 //! In: the query and the [`Store`]. Out: a [`Scene`] of that tick, or a [`Problem`] that says when history begins.
-//! The answers are made by the same code for every tick. And `GET /api/v1/history`: how far back one can go.
+//! The answers are made by the same code for every tick. And `GET /api/v1/ring`: how far back one can go.
 
 use std::sync::Arc;
 

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::sample::CgroupKind;
+use crate::store::query::labels::{name_of, qos_word};
 
-use super::container::{id_of, name_of, qos_word};
+use super::container::id_of;
 use super::parts::{Cpu, Memory, Pids, Pressure, sum};
 use super::problem::Problem;
 use super::request::Query;
@@ -214,7 +215,7 @@ impl PodContainer {
         let memory = Memory::read(&cgroup.reading);
         Self {
             id: id_of(cgroup.subject, cgroup.workload),
-            name: name_of(cgroup.workload),
+            name: name_of(cgroup.workload).to_owned(),
             cpu_usage_cores: Cpu::read(&cgroup.reading).usage_cores,
             memory_working_set_bytes: memory.working_set_bytes,
             restarts: tally.map(|tally| tally.restarts).or_else(|| told_restarts(scene, cgroup.workload)),

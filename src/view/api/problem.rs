@@ -87,6 +87,12 @@ impl Problem {
         Self::new(422, "too-many-points", "The answer would have too many points", detail)
     }
 
+    /// 422: the answer would have too many series.
+    #[must_use]
+    pub fn too_many_series(detail: String) -> Self {
+        Self::new(422, "too-many-series", "The answer would have too many series", detail)
+    }
+
     /// 503: nothing was sampled yet.
     #[must_use]
     pub fn no_sample() -> Self {

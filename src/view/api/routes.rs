@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::sample::catalogue::Table;
 use crate::sample::{NodeSample, Subject, SubjectId};
+use crate::store::query::QueryError;
 use crate::store::{Store, StoreError};
 use crate::view::Answer;
 
@@ -16,7 +17,7 @@ use super::agent::StoreState;
 use super::container::{self, Container, ContainerList, Filter};
 use super::diff::{self, Diff, DiffSort, Side};
 use super::find::find;
-use super::history::{self, CONTAINER_PARTS, History, NODE_PARTS, Range, Wanted};
+use super::history::{self, CONTAINER_PARTS, History, MAX_POINTS, NODE_PARTS, Range, TierSpan, Wanted};
 use super::metrics::{self, MetricList};
 use super::node::{self, Node};
 use super::openapi;
@@ -25,6 +26,7 @@ use super::pod::{self, PodList};
 use super::problem::{Problem, nearest};
 use super::request::{Query, percent_decode};
 use super::scene::{Now, Scene, pod_uid};
+use super::select::{self, HistoryList};
 use super::time::rfc3339;
 
 const PREFIX: &str = "/api/v1/";
@@ -54,12 +56,13 @@ pub(super) fn answer(store: &Store, path: &str, query: Option<&str>, now: Now) -
     let request = Request { store, query, now };
     let answered = match rest {
         "diff" => get_diff(request),
-        "history" => get_history(request),
         "node" => get_node(request),
         "node/history" => get_node_history(request),
         "containers" => get_containers(request),
+        "history" => get_history(request),
         "pods" => get_pods(request),
         "metrics" => get_metrics(request),
+        "ring" => get_ring(request),
         _ => match rest.strip_prefix("containers/").map(|rest| (rest, rest.strip_suffix("/history"))) {
             Some((_, Some(id))) => get_container_history(request, &percent_decode(id)),
             Some((id, None)) => get_container(request, &percent_decode(id)),
@@ -94,13 +97,13 @@ impl Request<'_> {
     /// The history of one column. `owner` is the container, or `None` for the node's own.
     fn history(&self, id: String, subject: SubjectId, wanted: &Wanted, of: Option<String>) -> Result<Answer, Problem> {
         let range = Range::parse(self.query, wanted.metric, self.now)?;
-        let read = self.store.history(subject, wanted.column, range.read_from(), range.end);
-        let points = read.map_err(|error| match error {
-            StoreError::UnknownSubject => Problem::no_history(format!(
+        let read = self.store.over_time(subject, wanted.column, range.span(), range.over_time(), MAX_POINTS);
+        let (points, tiers) = read.map_err(|error| match error {
+            QueryError::Store(StoreError::UnknownSubject) => Problem::no_history(format!(
                 "{error}; what is kept begins at {}",
                 self.store.stats().oldest.map_or_else(|| "the next tick".to_owned(), rfc3339)
             )),
-            other => Problem::no_history(other.to_string()),
+            other => select::refused(&other),
         })?;
         json(&History {
             id,
@@ -109,10 +112,12 @@ impl Request<'_> {
             unit: history::unit(wanted.metric, range.function),
             kind: wanted.metric.kind.as_str().to_owned(),
             function: range.function,
+            q: range.q,
             step_seconds: range.step_nanos.map(|nanos| nanos as f64 / 1e9),
             start: rfc3339(range.start),
             end: rfc3339(range.end),
-            points: history::fold(&points, &range)?,
+            tiers: TierSpan::all(&tiers),
+            points: history::stamped(&points),
         })
     }
 
@@ -227,8 +232,10 @@ fn get_container(request: Request<'_>, id: &str) -> Result<Answer, Problem> {
     ("end" = Option<String>, Query, description = "As `start`; now when not given"),
     ("step" = Option<String>, Query, description = "`500ms`, `1s`, `5m`: one point for each step, null where nothing \
         was read; every point when not given", example = "1s"),
-    ("fn" = Option<String>, Query, description = "`last` (the raw value, the default), `rate` (per second, counters \
-        only), `min`, `max` or `avg`", example = "last"),
+    ("fn" = Option<String>, Query, description = "`last` (the raw value, the default), `rate` (per second) or \
+        `increase` of a counter, `min`, `max`, `avg` or `quantile`", example = "last"),
+    ("q" = Option<f64>, Query, description = "Which quantile, for `fn=quantile`: 0.99; where history is kept in \
+        buckets, of one value per bucket"),
 ), responses(
     (status = 200, description = "The points, at most 11,000", body = History),
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -264,7 +271,8 @@ fn get_container_history(request: Request<'_>, id: &str) -> Result<Answer, Probl
     ("start" = Option<String>, Query, description = "As for a container's history", example = "-15m"),
     ("end" = Option<String>, Query, description = "As `start`; now when not given"),
     ("step" = Option<String>, Query, description = "As for a container's history", example = "10s"),
-    ("fn" = Option<String>, Query, description = "`last`, `rate`, `min`, `max` or `avg`", example = "avg"),
+    ("fn" = Option<String>, Query, description = "As for a container's history", example = "avg"),
+    ("q" = Option<f64>, Query, description = "As for a container's history"),
 ), responses(
     (status = 200, description = "The points, at most 11,000", body = History),
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -278,6 +286,33 @@ fn get_node_history(request: Request<'_>) -> Result<Answer, Problem> {
     let part = request.part(None, &wanted, &newest)?;
     let of = (wanted.table != Table::Node).then(|| part.name.to_string());
     request.history("node".to_owned(), part.id, &wanted, of)
+}
+
+/// One metric of everything that a selector fits, over time, also of what has ended.
+#[utoipa::path(get, path = "/api/v1/history", tag = "history", params(
+    ("select" = String, Query, description = "A name of `/api/v1/metrics` and conditions on labels: \
+        `cpu_usage_usec{namespace=\"shop\",pod=~\"web-.*\"}`. A name that a cgroup and the node both have is the cgroup's; \
+        `node.` before it means the node's. Labels: `id` (cgroup path), `kind`, `name`, `namespace`, `pod`, `pod_uid`, \
+        `container`, `container_id`, `outer_container`, `image`, `runtime`, `qos`, `device`, `interface`, `pagesize`, \
+        `cpu`, `mountpoint`, `fstype`, and the runtime's own as `label_…`",
+        example = "cpu_usage_usec{kind=\"container\"}"),
+    ("start" = Option<String>, Query, description = "As for a container's history", example = "-15m"),
+    ("end" = Option<String>, Query, description = "As `start`; now when not given"),
+    ("step" = Option<String>, Query, description = "As for a container's history; needed with `by` and `agg`", example = "10s"),
+    ("fn" = Option<String>, Query, description = "As for a container's history", example = "rate"),
+    ("q" = Option<f64>, Query, description = "As for a container's history"),
+    ("by" = Option<String>, Query, description = "Labels, separated by commas: what agrees in them becomes one series"),
+    ("agg" = Option<String>, Query, description = "`sum` (with `by` the default), `avg`, `min` or `max` of what becomes \
+        one series; without `by` of everything"),
+    ("top" = Option<u64>, Query, description = "Only this many series: those with the largest mean, the largest first"),
+), responses(
+    (status = 200, description = "At most 1,000 series of 11,000 points and 250,000 points together", body = HistoryList),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such metric", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Too many points or series: ask for less", body = Problem, content_type = "application/problem+json"),
+))]
+fn get_history(request: Request<'_>) -> Result<Answer, Problem> {
+    json(&select::list(request.store, request.query, request.now)?)
 }
 
 /// What each pod uses.
@@ -330,10 +365,10 @@ fn get_diff(request: Request<'_>) -> Result<Answer, Problem> {
 }
 
 /// How far back one can go, and how finely.
-#[utoipa::path(get, path = "/api/v1/history", tag = "history", responses(
+#[utoipa::path(get, path = "/api/v1/ring", tag = "history", responses(
     (status = 200, description = "The oldest and newest instant that `at` may ask for", body = HistoryExtent),
 ))]
-fn get_history(request: Request<'_>) -> Result<Answer, Problem> {
+fn get_ring(request: Request<'_>) -> Result<Answer, Problem> {
     request.query.only(&[])?;
     json(&past::extent(request.store))
 }

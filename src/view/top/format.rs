@@ -7,17 +7,17 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Shown for what is not known.
-pub(super) const ABSENT: &str = "-";
+pub(in crate::view) const ABSENT: &str = "-";
 
 const KIB: f64 = 1024.0;
 
 /// Shows what is there, or `-`.
-pub(super) fn or_absent<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+pub(in crate::view) fn or_absent<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| ABSENT.to_owned(), show)
 }
 
 /// Bytes in at most five characters, IEC: `0`, `512`, `34Ki`, `1.2Gi`.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(in crate::view) fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let mut scaled = bytes.max(0.0);
     let mut units = UNITS.iter();
@@ -32,23 +32,23 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// A whole number of bytes, as [`bytes`].
-pub(super) fn whole_bytes(value: u64) -> String {
+pub(in crate::view) fn whole_bytes(value: u64) -> String {
     bytes(value as f64)
 }
 
 /// Memory as `kubectl top` writes it: whole mebibytes, `34Mi`.
-pub(super) fn mebibytes(value: u64) -> String {
+pub(in crate::view) fn mebibytes(value: u64) -> String {
     format!("{}Mi", value >> 20)
 }
 
 /// CPU as `kubectl top` writes it: whole millicores, rounded up, `12m`.
-pub(super) fn millicores(cores: f64) -> String {
+pub(in crate::view) fn millicores(cores: f64) -> String {
     // A rate is a quotient of floats: 0.5 may come as 0.500000001, which is not 501 millicores.
     format!("{:.0}m", (cores * 1e3 - 1e-3).ceil().max(0.0).abs())
 }
 
 /// CPU in cores in at most four characters: `0.50`, `12.3`, `128`.
-pub(super) fn cores(cores: f64) -> String {
+pub(in crate::view) fn cores(cores: f64) -> String {
     match cores {
         cores if cores < 9.995 => format!("{cores:.2}"),
         cores if cores < 99.95 => format!("{cores:.1}"),
@@ -57,17 +57,17 @@ pub(super) fn cores(cores: f64) -> String {
 }
 
 /// A ratio as whole percent: `40%`.
-pub(super) fn percent(ratio: f64) -> String {
+pub(in crate::view) fn percent(ratio: f64) -> String {
     format!("{:.0}%", ratio * 100.0)
 }
 
 /// A percentage of a pressure file: `0.3`, `12`.
-pub(super) fn pressure(percent: f64) -> String {
+pub(in crate::view) fn pressure(percent: f64) -> String {
     if percent < 9.95 { format!("{percent:.1}") } else { format!("{percent:.0}") }
 }
 
 /// A duration with its two largest units: `12d3h`, `5m10s`, `15m`, `12.3ms`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(in crate::view) fn duration(seconds: f64) -> String {
     let two = |large: f64, large_unit: &str, small: f64, small_unit: &str| {
         let (wholes, rest) = ((seconds / large).floor(), (seconds % large / small).floor());
         if rest > 0.0 { format!("{wholes}{large_unit}{rest}{small_unit}") } else { format!("{wholes}{large_unit}") }
@@ -83,13 +83,13 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// A bar of `width` cells, `ratio` of them filled.
-pub(super) fn bar(ratio: f64, width: usize) -> String {
+pub(in crate::view) fn bar(ratio: f64, width: usize) -> String {
     let limit = ratio.clamp(0.0, 1.0) * width as f64;
     (0..width).map(|cell| if cell as f64 + 0.5 <= limit { '█' } else { '░' }).collect()
 }
 
 /// The last `width` values as a line of blocks, scaled to the largest; a blank where nothing is known.
-pub(super) fn sparkline(values: &[Option<f64>], width: usize) -> String {
+pub(in crate::view) fn sparkline(values: &[Option<f64>], width: usize) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let last = values.get(values.len().saturating_sub(width)..).unwrap_or_default();
     let highest = last.iter().flatten().fold(0.0_f64, |a, b| a.max(*b)).max(1e-9);
@@ -102,7 +102,7 @@ pub(super) fn sparkline(values: &[Option<f64>], width: usize) -> String {
 }
 
 /// Text in at most `width` characters, its middle left out: both the namespace and the container's name stay.
-pub(super) fn elided(text: &str, width: usize) -> Cow<'_, str> {
+pub(in crate::view) fn elided(text: &str, width: usize) -> Cow<'_, str> {
     let length = text.chars().count();
     if length <= width {
         return Cow::Borrowed(text);
@@ -115,7 +115,7 @@ pub(super) fn elided(text: &str, width: usize) -> Cow<'_, str> {
 }
 
 /// Makes control characters and characters that reorder or hide text visible.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(in crate::view) fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -139,7 +139,7 @@ fn is_unsafe(character: char) -> bool {
 /// JSON from the agent, safe to print: what JSON itself leaves as it is, is escaped as JSON escapes it.
 ///
 /// Only inside strings can such characters stand; outside of them only line breaks, which stay.
-pub(super) fn clean_json(json: &str) -> Cow<'_, str> {
+pub(in crate::view) fn clean_json(json: &str) -> Cow<'_, str> {
     let unsafe_here = |character: char| is_unsafe(character) && !matches!(character, '\n' | '\r' | '\t');
     if !json.contains(unsafe_here) {
         return Cow::Borrowed(json);

@@ -25,7 +25,7 @@ use super::client::Agent;
 use super::draw::{self, Theme};
 use super::model::{Chart, Command, Data, Detail, Model, Rows, Scale, Series, Update};
 use super::past::wall;
-use super::{Question, Refusal, SortBy, TopArgs, TopError, What, runtime};
+use super::{Question, SortBy, TopArgs, TopError, What, runtime};
 
 /// How long the loop waits for a key before it looks for data: what a key press and a new tick wait at most.
 const KEY_WAIT: Duration = Duration::from_millis(50);
@@ -181,9 +181,7 @@ impl Asking {
             }
             let update = match self.data().await {
                 Ok(data) => Update::Data(Box::new(data)),
-                Err(TopError::Refused { kind: Refusal::BeforeHistory, .. })
-                    if self.asked.as_deref() != Some("oldest") =>
-                {
+                Err(error) if error.is_before_history() && self.asked.as_deref() != Some("oldest") => {
                     Update::BeforeHistory
                 }
                 Err(error @ TopError::NoPast { .. }) => {

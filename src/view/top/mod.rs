@@ -4,10 +4,10 @@
 //! `model` and `past` are pure (data and keys go in, state comes out), `draw` turns the state into a frame, `live` owns the
 //! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
 
-mod client;
+pub(in crate::view) mod client;
 mod diff;
 mod draw;
-mod format;
+pub(in crate::view) mod format;
 mod line;
 mod live;
 mod model;
@@ -141,8 +141,8 @@ pub enum TopError {
         url: String,
         /// HTTP status.
         status: u16,
-        /// What kind of problem it is.
-        kind: Refusal,
+        /// Which kind of problem it is, by its URN; empty when it was no ringside agent that answered.
+        kind: String,
         /// The agent's own words.
         detail: String,
     },
@@ -171,15 +171,12 @@ pub enum TopError {
     Runtime(#[source] io::Error),
 }
 
-/// What kind of refusal an agent's answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// History begins later.
-    BeforeHistory,
-    /// It does not know a parameter or path, or what was written there.
-    NotUnderstood,
-    /// Anything else.
-    Other,
+impl TopError {
+    /// Whether the agent says that history begins later than what was asked for.
+    #[must_use]
+    pub fn is_before_history(&self) -> bool {
+        matches!(self, Self::Refused { kind, .. } if kind.ends_with(":before-history"))
+    }
 }
 
 /// Shows what the arguments ask for. Without a terminal it prints once.
@@ -196,7 +193,7 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), TopError> {
 }
 
 /// A small runtime for the requests.
-fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
+pub(in crate::view) fn runtime() -> Result<tokio::runtime::Runtime, TopError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)
 }
 

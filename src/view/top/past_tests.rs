@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::{Command, Data, Model, Rows, Update};
 use super::tests::{args, frame, names, press, served_by, typed};
-use super::{Refusal, TopArgs, TopError};
+use super::{TopArgs, TopError};
 use crate::sample::catalogue::{NodeColumn as N, Table};
 use crate::sample::{CgroupKind, Metadata};
 use crate::store::Store;
@@ -414,7 +414,7 @@ fn json_of_the_past_is_the_agents_answer() {
 #[test]
 fn before_the_beginning_once_says_when_history_begins() {
     let error = once("--at 2h").unwrap_err();
-    assert!(matches!(error, TopError::Refused { kind: Refusal::BeforeHistory, .. }), "{error:?}");
+    assert!(error.is_before_history(), "{error:?}");
     assert!(error.to_string().contains("2026-03-01T12:00:00.000Z"), "{error}");
 }
 

@@ -145,7 +145,7 @@ fn a_file_with_a_damaged_superblock_is_set_aside_and_only_the_last_such_file_is_
         assert!(left(&recovered).is_empty());
         assert_eq!(recovered.damaged.superblocks, 1);
         let aside = temporary.path().join("ring-damaged.aside");
-        assert_eq!(recovered.aside, [crate::store::file::Aside { path: aside.clone(), version: None }]);
+        assert_eq!(recovered.aside, [crate::store::file::recovered::Aside { path: aside.clone(), version: None }]);
         assert_eq!(fs::read(aside).unwrap(), bytes);
         assert_eq!(names(temporary.path()), ["ring", "ring-damaged.aside"]);
     }

@@ -18,6 +18,7 @@ fn every_path_that_is_served_is_documented_and_the_other_way_round() {
         "/api/v1/containers/{id}",
         "/api/v1/containers/{id}/history",
         "/api/v1/diff",
+        "/api/v1/ring",
         "/api/v1/history",
         "/api/v1/metrics",
         "/api/v1/node",
@@ -99,7 +100,7 @@ fn every_answer_conforms_to_its_documented_schema() {
         ("/api/v1/containers/{id}", "/api/v1/containers/web?at=oldest"),
         ("/api/v1/pods", "/api/v1/pods?at=oldest"),
         ("/api/v1/diff", "/api/v1/diff?from=oldest&all"),
-        ("/api/v1/history", "/api/v1/history"),
+        ("/api/v1/ring", "/api/v1/ring"),
     ];
     for (path, target) in targets {
         let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
@@ -110,6 +111,8 @@ fn every_answer_conforms_to_its_documented_schema() {
     let served = [
         ("/api/v1/containers/{id}/history", "/api/v1/containers/web/history?metric=cpu_usage_usec&fn=rate"),
         ("/api/v1/containers/{id}/history", "/api/v1/containers/web/history?metric=memory_max_bytes&step=1s"),
+        ("/api/v1/history", "/api/v1/history?select=memory_max_bytes"),
+        ("/api/v1/history", "/api/v1/history?select=cpu_usage_usec&fn=quantile&q=0.5&step=1s&by=kind&agg=avg&top=2"),
         ("/api/v1/node/history", "/api/v1/node/history?metric=cpu.user_ticks&cpu=cpu1&step=10s&fn=avg"),
     ];
     for (path, target) in served {
@@ -118,7 +121,8 @@ fn every_answer_conforms_to_its_documented_schema() {
     }
     let history = json!({
         "id": "web", "metric": "cpu_usage_usec", "of": null, "unit": "microseconds", "kind": "counter", "fn": "last",
-        "step_seconds": null, "start": "2026-03-01T12:00:00.000Z", "end": "2026-03-01T12:00:00.000Z",
+        "q": null, "step_seconds": null, "start": "2026-03-01T12:00:00.000Z", "end": "2026-03-01T12:00:00.000Z",
+        "tiers": [{"resolution": "10s", "start": "2026-03-01T12:00:00.000Z", "end": "2026-03-01T12:00:00.000Z"}],
         "points": [[1.5, 7], [2.5, null], [3.5, 0.5], [4.5, "unlimited"]],
     });
     let read: History = serde_json::from_value(history.clone()).unwrap();

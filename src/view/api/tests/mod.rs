@@ -3,8 +3,9 @@
 mod document;
 mod history;
 mod past;
+mod select;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;

@@ -264,13 +264,13 @@ fn a_diff_without_a_beginning_or_with_a_wrong_sort_says_what_to_write() {
 
 #[test]
 fn how_far_back_one_can_go_is_told_with_its_tiers() {
-    let extent: HistoryExtent = seen("/api/v1/history");
+    let extent: HistoryExtent = seen("/api/v1/ring");
     assert_eq!(extent.oldest.as_deref(), Some("2026-03-01T12:00:00.000Z"));
     assert_eq!(extent.newest.as_deref(), Some("2026-03-01T12:00:19.000Z"));
     let tier = &extent.tiers[0];
     assert_eq!((tier.resolution.as_str(), tier.bucket_seconds), ("tick", None));
     assert_eq!((tier.oldest.as_str(), tier.newest.as_str()), ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:19.000Z"));
-    let empty = answer_at(&store_of([] as [NodeSample; 0]), "/api/v1/history", None, now()).unwrap();
+    let empty = answer_at(&store_of([] as [NodeSample; 0]), "/api/v1/ring", None, now()).unwrap();
     let empty: HistoryExtent = serde_json::from_slice(&empty.body).unwrap();
     assert_eq!(empty, HistoryExtent::default());
 }

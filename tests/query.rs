@@ -1,0 +1,145 @@
+//! `ringside query` as a user runs it: the binary, a running agent, real cgroups.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails by panicking")]
+
+mod support;
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use support::agent::{Agent, BINARY};
+use support::cgroups::Cgroups;
+
+fn query(server: &str, arguments: &[&str]) -> Output {
+    Command::new(BINARY).arg("query").args(arguments).args(["--server", server]).output().unwrap()
+}
+
+/// Standard output of a query that must succeed.
+fn answered(agent: &Agent, arguments: &[&str]) -> String {
+    let output = query(&format!("http://{}", agent.address), arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(agent: &Agent, arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&answered(agent, &[arguments, &["--format", "json"]].concat())).unwrap()
+}
+
+/// The kernel's own count of a cgroup's CPU time, in microseconds.
+fn usage_usec(folders: &[String]) -> u64 {
+    let of = |file: &str| folders.iter().find_map(|folder| std::fs::read_to_string(format!("{folder}/{file}")).ok());
+    match of("cpuacct.usage") {
+        Some(nanos) => nanos.trim().parse::<u64>().unwrap() / 1_000,
+        None => {
+            let text = of("cpu.stat").unwrap();
+            text.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse().unwrap()
+        }
+    }
+}
+
+/// Waits for `ticks` more ticks.
+fn wait_ticks(agent: &Agent, ticks: u64) {
+    let tick = || agent.get("/api/v1/node", &[]).json()["ticks"]["tick"].as_u64().unwrap();
+    let then = tick() + ticks;
+    agent.process.wait_until("more ticks", Duration::from_secs(60), || {
+        let now = tick();
+        if now >= then { Ok(()) } else { Err(format!("tick {now} of {then}")) }
+    });
+}
+
+/// A busy cgroup below a parent of the test's own, and an agent that has seen it for a few ticks.
+fn busy() -> (Cgroups, Agent, String) {
+    let mut cgroups = Cgroups::make("");
+    cgroups.child("busy");
+    let agent = Agent::start(["--interval", "200ms"]);
+    wait_ticks(&agent, 2);
+    cgroups.run_in("busy", Command::new("sh").args(["-c", "while :; do :; done"]));
+    let selector = format!("cpu_usage_usec{{id=\"/{}/busy\"}}", cgroups.name);
+    (cgroups, agent, selector)
+}
+
+#[test]
+fn the_increase_of_a_busy_cgroup_is_the_kernels_and_it_is_still_answered_when_it_is_gone() {
+    let (mut cgroups, agent, selector) = busy();
+    wait_ticks(&agent, 10);
+    cgroups.end_processes();
+    // A process that has ended is charged to the last microsecond a moment later.
+    wait_ticks(&agent, 60);
+    let kernel = usage_usec(&cgroups.folders("busy"));
+    assert!(kernel > 100_000, "the cgroup was hardly busy: {kernel} usec");
+    let points = |list: &serde_json::Value| list["series"][0]["points"].as_array().unwrap().clone();
+    let number = |point: &serde_json::Value| point[1].as_f64();
+    let increases = json(&agent, &[&selector, "--last", "5m", "--step", "1s", "--fn", "increase"]);
+    let increase: f64 = points(&increases).iter().filter_map(number).sum();
+    let raw = points(&json(&agent, &[&selector, "--last", "5m"]));
+    let first = raw.iter().find_map(number).unwrap();
+    let counted = u32::try_from(kernel).map(f64::from).unwrap() - first;
+    assert!((increase - counted).abs() < 1.0, "{increase} against the kernel's {counted}");
+    let rates = json(&agent, &[&selector, "--last", "5m", "--step", "1s", "--fn", "rate"]);
+    let seconds = |point: &serde_json::Value| point[0].as_f64().unwrap();
+    let busiest = points(&rates).iter().filter_map(number).fold(0.0, f64::max);
+    assert!(busiest > 0.0 && busiest < 1_100_000.0, "one process used {busiest} usec per second");
+    assert!(raw.is_sorted_by(|a, b| seconds(a) <= seconds(b)));
+
+    cgroups.remove("busy");
+    wait_ticks(&agent, 4);
+    let gone = json(&agent, &[&selector, "--last", "5m", "--step", "1s", "--fn", "increase"]);
+    let still: f64 = points(&gone).iter().filter_map(number).sum();
+    assert!((still - increase).abs() < 1.0, "{still} and before it went {increase}");
+    let table = answered(&agent, &[&selector, "--last", "5m", "--fn", "rate"]);
+    assert!(table.contains("in cores") && table.contains("read from every tick") && table.is_ascii(), "{table}");
+    assert!(table.contains("history begins at"), "{table}");
+}
+
+#[test]
+fn csv_is_read_by_a_csv_reader_and_holds_every_reading() {
+    let (cgroups, agent, selector) = busy();
+    wait_ticks(&agent, 6);
+    let file = agent.folder().join("out.csv");
+    let path = file.to_str().unwrap();
+    let said = answered(&agent, &[&selector, "--format", "csv", "--output", path]);
+    assert_eq!(said, "");
+    let mut reader = csv::Reader::from_path(&file).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert!(rows.len() >= 6, "{} rows", rows.len());
+    let id = format!("/{}/busy", cgroups.name);
+    assert!(rows.iter().all(|row| row[column("id")] == id));
+    let values: Vec<u64> = rows.iter().filter_map(|row| row[column("value")].parse().ok()).collect();
+    assert!(values.len() >= 6 && values.is_sorted(), "{values:?}");
+    assert!(rows.is_sorted_by(|a, b| a[0] < b[0]));
+}
+
+#[test]
+fn a_wrong_question_ends_with_2_and_an_empty_answer_or_none_with_1() {
+    let agent = Agent::start(["--interval", "200ms"]);
+    let server = format!("http://{}", agent.address);
+    let nobody = format!("http://127.0.0.1:{}", support::process::free_port());
+    let cases: [(&str, &[&str], i32, &str); 6] = [
+        (&nobody, &["cpu_usage_usec{pod=web}"], 2, "  cpu_usage_usec{pod=web}\n                     ^\n"),
+        (&server, &["cpu_usage_used"], 2, "'cpu_usage_usec'"),
+        (&server, &["cpu_usage_usec", "--fn", "median"], 2, "quantile"),
+        (&server, &["cpu_usage_usec{id=\"/nobody/is/here\"}"], 1, "nothing fits id=\"/nobody/is/here\""),
+        (&nobody, &["cpu_usage_usec"], 1, "`ringside agent`"),
+        (&server, &["cpu_usage_usec", "--start", "-1m", "--end", "-1h"], 2, "swap"),
+    ];
+    for (server, arguments, code, hint) in cases {
+        let output = query(server, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(code), b"".as_slice()),
+            "{arguments:?}: {said}"
+        );
+        assert!(said.starts_with("error: ") && said.contains(hint), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn help_shows_examples_and_labels() {
+    let output = Command::new(BINARY).args(["query", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("Examples:") && help.contains("promtool") && help.contains("namespace"), "{help}");
+}
