@@ -273,6 +273,22 @@ fn a_smaller_file_keeps_the_newest_of_each_tier_and_the_start_of_each_log() {
     assert!(!reread.damaged.any(), "{:?}", reread.damaged);
 }
 
+#[test]
+fn what_is_older_than_a_segment_that_no_longer_fits_is_left_out_too() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (mut file, _) = open(temporary.path(), PAGES, NO_WAIT).unwrap();
+    let mut bytes = Vec::new();
+    for (sequence, length, offset) in [(1, 100, 0), (2, 5000, 4096), (3, 100, 16384)] {
+        file.framer().frame(sequence, &[&vec![7; length]], &mut bytes).unwrap();
+        file.write_segment(0, offset, &bytes).unwrap();
+    }
+    drop(file);
+    let smaller = Geometry { arena_bytes: [4096, 64, 64], ..PAGES };
+    let (_, recovered) = open(temporary.path(), smaller, NO_WAIT).unwrap();
+    // The first would fit, and leave a hole in the history.
+    assert_eq!(recovered.segments.iter().map(|segment| segment.sequence).collect::<Vec<_>>(), [3]);
+}
+
 /// A filesystem of one MiB; needs root, as in the project's machine for tests.
 struct SmallDisk(tempfile::TempDir);
 

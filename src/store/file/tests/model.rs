@@ -250,9 +250,11 @@ impl World {
         }
         assert!(directory >= newest_safe_directory, "directory {directory:?} instead of {newest_safe_directory:?}");
         for (id, (thing, found)) in self.things.iter_mut().zip(found).enumerate() {
-            // An older directory is not seen; whether it is still there, only the loss of the newer one would tell.
-            let hidden = thing.kind == Kind::Directory && thing.found && Some(id) < directory;
-            thing.found = found || hidden || (thing.kind == Kind::Directory && Some(id) == directory);
+            // An older directory is not seen; whether it is still there, only the loss of the newer one would tell. What
+            // was once not found may come and go: a damaged newer piece hides it, is overwritten, and comes back when
+            // a crash undoes that.
+            let there = found || (thing.kind == Kind::Directory && Some(id) <= directory);
+            thing.found = thing.found && there;
         }
         self.epoch = recovered.newest_epoch;
         self.sequence = recovered.newest_sequence();
