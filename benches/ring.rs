@@ -353,7 +353,7 @@ fn many_containers(samples: &[Arc<NodeSample>]) -> anyhow::Result<()> {
     let mut rates = Vec::new();
     let column = CgroupColumn::CpuUsageUsec.index();
     let (answered, time) = within_patience(&subjects, |subject| {
-        let (folds, _) = store.fold(subject.id, column, windows)?;
+        let (folds, _) = store.fold_increase(subject.id, column, windows)?;
         rates.push((folds.first().and_then(store::query::Fold::rate).unwrap_or(0.0), Arc::clone(&subject.name)));
         Ok::<usize, store::StoreError>(1)
     })?;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::file::Framer;
-use super::segment::{Segment, SegmentInfo};
+use super::segment::{Segment, SegmentInfo, Times};
 use super::tier::Tier;
 
 /// Segments begin at multiples of this.
@@ -53,8 +53,15 @@ impl Arena {
     }
 
     /// An arena with what a file held: its bytes, and the segments found in them, oldest first.
-    pub fn restore(bytes: Vec<u8>, extents: VecDeque<Extent>) -> Self {
+    pub fn restore(bytes: Vec<u8>, mut extents: VecDeque<Extent>) -> Self {
         let next = extents.back().map_or(0, Extent::end);
+        let mut times = Times::default();
+        for extent in &mut extents {
+            let framed = bytes.get(extent.start..extent.start + extent.length).unwrap_or_default();
+            if Segment::open(framed).and_then(|segment| segment.times(&mut times)).is_some() {
+                extent.info.ends = times.ends();
+            }
+        }
         Self { bytes, extents, next }
     }
 
@@ -203,6 +210,7 @@ mod tests {
             latest: UnixNanos(0),
             cells: 0,
             points: 1,
+            ends: Default::default(),
         }
     }
 

@@ -8,7 +8,7 @@
 //! zigzag integers, with the first and the last one in front of it), for buckets the list of readings in each, `listed` and `zero` (a bit
 //! per column: it has cells; it is 0 all through), then a [part](Part) for each column that is listed and not zero.
 
-use super::column::{self, Base, Scratch};
+use super::column::{self, Aim, Base, Scratch};
 use super::wire::{Cursor, VARINT_BYTES, put_varint, unzigzag, zigzag};
 use crate::sample::catalogue::{Kind, Table};
 use crate::sample::row::{Cell, Presence, RowRef};
@@ -216,17 +216,22 @@ pub(super) fn put_row_map(rows: &[usize], points: usize, out: &mut Vec<u8>) {
 pub(super) fn put_offsets(offsets: &[u64], scratch: &mut Scratch, out: &mut Vec<u8>) {
     put_varint(out, offsets.first().copied().unwrap_or(0));
     put_varint(out, offsets.last().copied().unwrap_or(0));
-    put_list(offsets, scratch, out);
+    put_list_for(offsets, Aim::Fast, scratch, out);
 }
 
 /// A list of integers: 0 and the value when all are equal, else the length of its column's bytes, and those.
 pub(super) fn put_list(values: &[u64], scratch: &mut Scratch, out: &mut Vec<u8>) {
+    put_list_for(values, Aim::Short, scratch, out);
+}
+
+/// The same with an aim.
+pub(super) fn put_list_for(values: &[u64], aim: Aim, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let first = values.first().copied().unwrap_or(0);
     if values.iter().all(|value| *value == first) {
         put_varint(out, 0);
         put_varint(out, first);
     } else {
-        put_sized(out, |out| column::encode(values, false, scratch, out));
+        put_sized(out, |out| column::encode(values, aim, scratch, out));
     }
 }
 
@@ -296,7 +301,7 @@ pub(super) fn put_values(values: &[u64], kind: Kind, scratch: &mut Scratch, out:
         } else {
             out.push(TAG_PLAIN);
         }
-        put_sized(out, |out| column::encode(values, true, scratch, out));
+        put_sized(out, |out| column::encode(values, Aim::Ordered, scratch, out));
         return;
     }
     let least = values.iter().min().copied().unwrap_or(0);
@@ -304,7 +309,7 @@ pub(super) fn put_values(values: &[u64], kind: Kind, scratch: &mut Scratch, out:
     let sum: u128 = values.iter().map(|value| u128::from(value - least)).sum();
     let Ok(sum) = u64::try_from(sum) else {
         out.push(TAG_PLAIN);
-        put_sized(out, |out| column::encode(values, false, scratch, out));
+        put_sized(out, |out| column::encode(values, Aim::Short, scratch, out));
         return;
     };
     let any = values.iter().fold(0, |any, value| any | (value - least));
@@ -314,7 +319,7 @@ pub(super) fn put_values(values: &[u64], kind: Kind, scratch: &mut Scratch, out:
     for part in [first - least, last - least, largest - least, sum] {
         put_varint(out, part >> shift);
     }
-    put_sized(out, |out| column::encode(values, false, scratch, out));
+    put_sized(out, |out| column::encode(values, Aim::Short, scratch, out));
 }
 
 /// Cells of different kinds; `values` has those that are numbers.
@@ -647,6 +652,12 @@ impl Cells {
             KIND_UNLIMITED => Cell::Unlimited,
             _ => Cell::Absent,
         }
+    }
+
+    /// All cells, when all are numbers.
+    #[inline]
+    pub fn numbers(&self) -> Option<&[u64]> {
+        self.all_numbers().then_some(self.values.as_slice())
     }
 
     /// Whether all cells are numbers.

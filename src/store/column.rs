@@ -67,8 +67,19 @@ pub(super) fn base(bytes: &[u8]) -> Option<Base> {
     Some(if shape & 3 == 0 { Base::Least(base) } else { Base::First(base) })
 }
 
-/// Appends `values` to `out`. Their number is not written. With `ordered` the base is always the first value.
-pub(super) fn encode(values: &[u64], ordered: bool, scratch: &mut Scratch, out: &mut Vec<u8>) {
+/// What is wanted of an encoded column besides being short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Nothing.
+    Short,
+    /// The base is the first value.
+    Ordered,
+    /// The stream has a fixed width: it is decoded fastest.
+    Fast,
+}
+
+/// Appends `values` to `out`. Their number is not written.
+pub(super) fn encode(values: &[u64], aim: Aim, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let Some((first, rest)) = values.split_first() else { return };
     let Scratch { deltas, residuals, sorted } = scratch;
     deltas.clear();
@@ -98,7 +109,7 @@ pub(super) fn encode(values: &[u64], ordered: bool, scratch: &mut Scratch, out: 
         let least = values.iter().min().copied().unwrap_or(0);
         let range = values.iter().max().copied().unwrap_or(0) - least;
         // Only then are the differences those of the plain numbers, and their divisor divides the distances too.
-        if !ordered && range <= i64::MAX.cast_unsigned() {
+        if aim != Aim::Ordered && range <= i64::MAX.cast_unsigned() {
             above(values, least, divisor, residuals);
             let reference = median(residuals, sorted);
             consider(Candidate { bits: cost(residuals, reference), order: 0, coded: CODED_ALL, reference });
@@ -132,7 +143,7 @@ pub(super) fn encode(values: &[u64], ordered: bool, scratch: &mut Scratch, out: 
     let widest = residuals.iter().fold(0, |any, residual| any | *residual);
     let fixed_width = width(widest.cast_unsigned());
     let fixed_bits = u64::from(fixed_width) * residuals.len() as u64;
-    let fixed = fixed_bits <= bits;
+    let fixed = fixed_bits <= bits || aim == Aim::Fast;
     if fixed {
         (low, bits) = (fixed_width, fixed_bits);
     }
@@ -429,13 +440,17 @@ mod tests {
 
     fn there_and_back(values: &[u64]) -> usize {
         let mut bytes = Vec::new();
-        encode(values, false, &mut Scratch::default(), &mut bytes);
+        encode(values, Aim::Short, &mut Scratch::default(), &mut bytes);
         let mut back = vec![7; values.len()];
         decode(&bytes, &mut back).unwrap();
         assert_eq!(back, values);
         let length = bytes.len();
         bytes.clear();
-        encode(values, true, &mut Scratch::default(), &mut bytes);
+        encode(values, Aim::Fast, &mut Scratch::default(), &mut bytes);
+        decode(&bytes, &mut back).unwrap();
+        assert_eq!(back, values);
+        bytes.clear();
+        encode(values, Aim::Ordered, &mut Scratch::default(), &mut bytes);
         decode(&bytes, &mut back).unwrap();
         assert_eq!(back, values);
         assert_eq!(base(&bytes), values.first().map(|first| Base::First(*first)));
@@ -511,7 +526,7 @@ mod tests {
         #[test]
         fn damaged_bytes_never_panic(values in shapes(), at in any::<usize>(), flip in 1u8..=255, cut in any::<usize>()) {
             let mut bytes = Vec::new();
-            encode(&values, false, &mut Scratch::default(), &mut bytes);
+            encode(&values, Aim::Short, &mut Scratch::default(), &mut bytes);
             let length = bytes.len();
             bytes[at % length] ^= flip;
             let mut back = vec![0; values.len()];

@@ -88,6 +88,26 @@ struct Folding {
     increases: Vec<u64>,
 }
 
+/// The window that the last instant lay in: most neighbours lie in the same, and a division is dear.
+#[derive(Debug, Default)]
+struct Current {
+    found: Option<(UnixNanos, UnixNanos, usize)>,
+}
+
+impl Current {
+    fn index(&mut self, windows: &Windows, wall: UnixNanos) -> Option<usize> {
+        if let Some((start, end, index)) = self.found
+            && start <= wall
+            && wall < end
+        {
+            return Some(index);
+        }
+        let index = windows.index(wall)?;
+        self.found = Some((windows.start_of(index), windows.start_of(index + 1), index));
+        Some(index)
+    }
+}
+
 /// Adds what lies between two readings of a counter.
 fn join(fold: &mut Fold, before: Option<(MonotonicNanos, u64)>, (read_at, value): (MonotonicNanos, u64)) {
     if let Some((then, old)) = before
@@ -117,17 +137,16 @@ impl Folding {
             }
             _ => return None,
         };
-        let decoder = &mut self.decoder;
-        view.times(&mut decoder.times)?;
-        let mut points = view.chunk.map.points();
-        let first_point = points.next()?;
-        let last_point =
-            if view.chunk.rows == info.points { info.points - 1 } else { points.last().unwrap_or(first_point) };
-        let first_read = decoder.times.read_at(first_point, view.chunk.first_offset_usec);
-        let last_read = decoder.times.read_at(last_point, view.chunk.last_offset_usec);
-        let wall = decoder.times.wall_of(last_point);
+        // Who came or went within the segment has other ends than it.
+        if view.chunk.rows != info.points {
+            return None;
+        }
+        let [from, until] = info.ends;
+        let first_read = from.read_at(view.chunk.first_offset_usec);
+        let last_read = until.read_at(view.chunk.last_offset_usec);
+        let wall = until.wall;
         let fold = self.folds.get_mut(window)?;
-        TierUse::note(&mut self.uses, Tier::Tick, decoder.times.wall_of(first_point));
+        TierUse::note(&mut self.uses, Tier::Tick, from.wall);
         TierUse::note(&mut self.uses, Tier::Tick, wall);
         if self.counter {
             join(fold, self.before, (first_read, first));
@@ -158,14 +177,17 @@ impl Folding {
             _ => None,
         };
         let Self { decoder, folds, windows, weights, buckets, increases, before, uses, counter, .. } = self;
+        let mut window = Current::default();
+        let (mut first_wall, mut last_wall) = (None, UnixNanos(0));
         for (row, _, point) in decoder.rows(view) {
-            let fold = windows.index(point.wall).and_then(|index| folds.get_mut(index));
+            let fold = window.index(windows, point.wall).and_then(|index| folds.get_mut(index));
             let now = point.cell.value().map(|value| (point.read_at, value));
             let Some(fold) = fold else {
                 *before = now;
                 continue;
             };
-            TierUse::note(uses, view.info.tier, point.wall);
+            first_wall = first_wall.or(Some(point.wall));
+            last_wall = point.wall;
             fold.last = point.cell;
             fold.last_wall = point.wall;
             let Some((read_at, value)) = now else {
@@ -197,6 +219,10 @@ impl Folding {
             fold.sum += sum;
             fold.values += weight;
             *before = now;
+        }
+        if let Some(first_wall) = first_wall {
+            TierUse::note(uses, view.info.tier, first_wall);
+            TierUse::note(uses, view.info.tier, last_wall);
         }
         Some(())
     }

@@ -79,7 +79,8 @@ impl Store {
         end: UnixNanos,
     ) -> Result<Vec<Point>, StoreError> {
         let span = self.span(subject, start, end)?;
-        let mut column = Column { span, column, points: Vec::new(), decoder: ColumnDecoder::default() };
+        let points = Vec::with_capacity(super::walk::expected(&self.shared, &span));
+        let mut column = Column { span, column, points, decoder: ColumnDecoder::default() };
         walk(&self.shared, &span, &mut column);
         Ok(column.points)
     }
@@ -108,8 +109,9 @@ impl ColumnDecoder {
 
     /// The rows that count: number, point, reading.
     pub fn rows<'a>(&'a self, view: &'a View<'_>) -> impl Iterator<Item = (usize, usize, Point)> + 'a {
-        view.chunk.map.points().zip(&self.offsets).enumerate().filter_map(|(row, (point, offset))| {
-            view.counts(&self.times, point).then(|| {
+        let whole = view.is_whole();
+        view.chunk.map.points().zip(&self.offsets).enumerate().filter_map(move |(row, (point, offset))| {
+            (whole || view.counts(&self.times, point)).then(|| {
                 let read_at = self.times.read_at(point, offset_usec(*offset));
                 (row, point, Point { wall: self.times.wall_of(point), read_at, cell: self.cells.cell(row) })
             })
@@ -211,26 +213,34 @@ impl<V: FnMut(Observed<'_>)> Rows<'_, V> {
             return None;
         }
         let stride = view.chunk.table.metrics().len();
+        let whole = view.is_whole();
+        let (mut first_wall, mut last_wall) = (None, UnixNanos(0));
         for (row, (point, offset)) in view.chunk.map.points().zip(&self.offsets).enumerate() {
             let wall = self.times.wall_of(point);
-            if !self.span.contains(wall) || !view.counts(&self.times, point) {
+            if !self.span.contains(wall) || !whole && !view.counts(&self.times, point) {
                 continue;
             }
             for (column, cells) in &self.varying {
-                let cell = cells.cell(row);
-                if let Some(value) = values.get_mut(*column) {
+                let Some(value) = values.get_mut(*column) else { continue };
+                if let Some(numbers) = cells.numbers() {
+                    *value = numbers.get(row).copied().unwrap_or(0);
+                } else {
+                    let cell = cells.cell(row);
                     *value = cell.value().unwrap_or(0);
-                }
-                if !cells.all_numbers() {
                     present.put(*column, cell.value().is_some());
                     unlimited.put(*column, cell == Cell::Unlimited);
                 }
             }
             let read_at = self.times.read_at(point, offset_usec(*offset));
-            TierUse::note(&mut self.uses, view.info.tier, wall);
+            first_wall = first_wall.or(Some(wall));
+            last_wall = wall;
             let values = values.get(..stride).unwrap_or_default();
             let row = RowRef { values, present: &present, unlimited: &unlimited, read_at };
             (self.visit)(Observed { tier: view.info.tier, wall, row });
+        }
+        if let Some(first_wall) = first_wall {
+            TierUse::note(&mut self.uses, view.info.tier, first_wall);
+            TierUse::note(&mut self.uses, view.info.tier, last_wall);
         }
         Some(())
     }

@@ -8,8 +8,8 @@
 //! ticks, wall clock minus `started_at`, and for buckets the serials of their last ticks; then for each chunk, ascending,
 //! its subject's id (`u64`), and for each the end of its bytes (`u32`, from the end of the preamble).
 
-use super::chunk::{Chunk, put_list};
-use super::column::Scratch;
+use super::chunk::{Chunk, put_list, put_list_for};
+use super::column::{Aim, Scratch};
 use super::file::Framer;
 use super::tier::Tier;
 use super::wire::Cursor;
@@ -58,6 +58,22 @@ pub(super) struct SegmentInfo {
     pub latest: UnixNanos,
     pub cells: u64,
     pub points: usize,
+    /// When the first and the last tick were; zeros until the times were looked at.
+    pub ends: [TickTime; 2],
+}
+
+/// When a tick was, by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TickTime {
+    pub wall: UnixNanos,
+    pub started_at: MonotonicNanos,
+}
+
+impl TickTime {
+    /// When a row was read.
+    pub fn read_at(self, offset_usec: i64) -> MonotonicNanos {
+        MonotonicNanos(self.started_at.0.saturating_add_signed(offset_usec.saturating_mul(1_000)))
+    }
 }
 
 /// The instants of a segment's points.
@@ -106,6 +122,15 @@ impl Times {
         } else {
             read_list(&mut cursor, info.points, &mut self.serial)
         }
+    }
+
+    /// When the first and the last tick were.
+    pub fn ends(&self) -> [TickTime; 2] {
+        let at = |point: usize| TickTime {
+            wall: self.wall_of(point),
+            started_at: MonotonicNanos(self.started_at.get(point).copied().unwrap_or(0)),
+        };
+        [at(0), at(self.wall.len().saturating_sub(1))]
     }
 
     /// Wall clock of a point.
@@ -167,6 +192,7 @@ impl SegmentBuilder {
             latest: UnixNanos(*times.wall.iter().max()?),
             cells,
             points,
+            ends: times.ends(),
         };
         preamble.clear();
         preamble.push(tier as u8);
@@ -177,10 +203,10 @@ impl SegmentBuilder {
         preamble.extend_from_slice(&u32::try_from(points).ok()?.to_le_bytes());
         preamble.extend_from_slice(&u32::try_from(ids.len()).ok()?.to_le_bytes());
         preamble.extend_from_slice(&[0; 4]);
-        put_list(&times.started_at, scratch, preamble);
+        put_list_for(&times.started_at, Aim::Fast, scratch, preamble);
         list.clear();
         list.extend(times.wall.iter().zip(&times.started_at).map(|(wall, started)| wall.wrapping_sub(*started)));
-        put_list(list, scratch, preamble);
+        put_list_for(list, Aim::Fast, scratch, preamble);
         if tier != Tier::Tick {
             put_list(&times.serial, scratch, preamble);
         }
@@ -227,7 +253,7 @@ impl<'a> Segment<'a> {
         let times = cursor.take(times)?;
         let (ids, _) = cursor.take(count.checked_mul(8)?)?.as_chunks::<8>();
         let (ends, _) = cursor.take(count.checked_mul(4)?)?.as_chunks::<4>();
-        let info = SegmentInfo { tier, boot, first, last, earliest, latest, cells, points };
+        let info = SegmentInfo { tier, boot, first, last, earliest, latest, cells, points, ends: Default::default() };
         (count + 1 == parts).then_some(Self { info, times, ids, ends, chunks: cursor.0 })
     }
 

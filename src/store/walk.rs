@@ -75,6 +75,16 @@ pub(super) trait Visitor {
     fn head(&mut self, head: &Head, done: u64);
 }
 
+/// About how many points a walk will find, so that room can be made at once.
+pub(super) fn expected(shared: &Shared, span: &Span) -> usize {
+    let heads = shared.heads();
+    let arenas = shared.arenas();
+    let extents = Tier::ALL.into_iter().flat_map(|tier| arenas.of(tier).extents());
+    let segments: usize =
+        extents.map(|extent| &extent.info).filter(|info| span.overlaps(info)).map(|info| info.points).sum();
+    segments + heads.sealing.as_ref().map_or(0, |head| head.frames.len()) + heads.current.frames.len()
+}
+
 /// Walks.
 pub(super) fn walk(shared: &Shared, span: &Span, visitor: &mut impl Visitor) {
     let (mut chunk_bytes, mut times_bytes) = (Vec::new(), Vec::new());

@@ -3,7 +3,7 @@
 //! In: keys, and answers from the thread. Out: frames. The terminal is given back on every way out: on return, on an
 //! error, on a panic (before its message is printed) and on SIGTERM or SIGHUP. A hanging agent never holds up a key.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as commands;
 
@@ -32,6 +33,26 @@ const KEY_WAIT: Duration = Duration::from_millis(50);
 
 /// Points of a chart, at most: about the width of a wide terminal in braille dots.
 const CHART_POINTS: u64 = 240;
+
+/// Waits until there is something to read from the terminal, or for a while, and says how long the reader of events may
+/// wait yet. `None` when the terminal has gone: reading from it would then find its end again and again, and never wait.
+fn wait_for_key() -> Option<Duration> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        // The reader opens the terminal itself, and its waiting cannot be watched.
+        return Some(KEY_WAIT);
+    }
+    let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
+    let wait = Timespec::try_from(KEY_WAIT).ok();
+    match poll(&mut watched, wait.as_ref()) {
+        // A signal, such as the one of a changed window size, is looked at by the reader of events.
+        Ok(0) | Err(_) => Some(Duration::ZERO),
+        Ok(_) => {
+            let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+            watched.iter().all(|fd| !fd.revents().intersects(gone)).then_some(Duration::ZERO)
+        }
+    }
+}
 
 /// Runs until a key or signal ends it.
 pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(), TopError> {
@@ -51,7 +72,8 @@ pub(super) fn run(args: &TopArgs, agent: Agent, out: &mut dyn Write) -> Result<(
         if changed {
             screen.terminal.draw(|frame| draw::frame(frame, &model, &theme)).map_err(TopError::Terminal)?;
         }
-        changed = event::poll(KEY_WAIT).map_err(TopError::Terminal)?;
+        let Some(left) = wait_for_key() else { return Ok(()) };
+        changed = event::poll(left).map_err(TopError::Terminal)?;
         let mut command = None;
         if changed && let Event::Key(key) = event::read().map_err(TopError::Terminal)? {
             command = if key.kind == KeyEventKind::Release { None } else { model.key(key) };
