@@ -13,8 +13,9 @@ mod model;
 
 use std::path::PathBuf;
 
-use super::format::{Head, Superblock};
+use super::format::{Head, Superblock, VERSION};
 use super::{Disk, FileError, Framer, Geometry, Recovered, RingFile, scan};
+use crate::sample::catalogue::Table;
 use disk::MemoryDisk;
 
 /// Small, so that every byte can be damaged.
@@ -235,4 +236,18 @@ fn a_file_that_declares_more_than_it_has_costs_only_what_it_has() {
     let recovered = read(&MemoryDisk::of(superblock.to_bytes())).unwrap();
     assert_eq!(recovered.arenas.iter().map(Vec::capacity).sum::<usize>(), 0);
     assert_eq!(recovered.damaged.truncated_bytes, superblock.geometry.file_bytes() - 4096);
+}
+
+/// Columns are known by their place alone, so an older file would be read wrong after any change to them.
+#[test]
+fn the_catalogue_of_this_format_version() {
+    let lines = |table: Table| {
+        table.metrics().iter().map(move |m| format!("{table:?}.{} {} {}\n", m.name, m.unit.as_str(), m.kind.as_str()))
+    };
+    let catalogue: String = Table::ALL.into_iter().flat_map(lines).collect();
+    assert_eq!(
+        (VERSION, crc32c::crc32c(catalogue.as_bytes())),
+        (1, 0xA5C7_00B4),
+        "the catalogue has changed: raise VERSION in format.rs and in docs/ring-format.md, then write both numbers here"
+    );
 }
