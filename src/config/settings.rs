@@ -44,7 +44,7 @@ pub const SETTINGS: [Setting; 18] = [
         "data-dir",
         "DIR",
         None,
-        "Keep history over restarts in a file of this folder, about a quarter larger than --ring-bytes; without it, in memory only",
+        "Keep history over restarts in a file of this folder, a little larger than --ring-bytes; without it, in memory only",
     ),
     setting("procfs", "DIR", Some("/proc"), "Where procfs is mounted"),
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),

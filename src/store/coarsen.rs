@@ -164,7 +164,7 @@ impl Coarsener {
             bits.list(column, out);
             // Who came during the run had a first reading that no earlier bucket tells.
             let born = points.first() != Some(&0);
-            let zero = gathered.column(&pieces, column, (metric.kind, born), rows, scratch, out);
+            let zero = gathered.column(&pieces, column, (metric.kind, born), &weights, scratch, out);
             if zero? {
                 bits.zero(column, out);
             }
@@ -181,10 +181,11 @@ impl Gathered {
         pieces: &[Piece<'_>],
         column: usize,
         (kind, born): (Kind, bool),
-        rows: usize,
+        weights: &[u64],
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Option<bool> {
+        let rows = weights.len();
         for list in [&mut self.buckets.last, &mut self.buckets.largest, &mut self.buckets.above, &mut self.increases] {
             list.clear();
             list.resize(rows, 0);
@@ -250,9 +251,12 @@ impl Gathered {
                 before = Some(value);
             }
         }
-        for (bucket, (sum, count)) in self.sums.iter().enumerate() {
+        for (bucket, ((sum, count), weight)) in self.sums.iter().zip(weights).enumerate() {
             let least = *self.buckets.least.get(bucket)?;
             let above = sum.saturating_sub(u128::from(least) * u128::from(*count));
+            // Readers divide by the bucket's readings. Where the column was absent at some of them, the sum is stretched,
+            // so that the mean is that of the readings that there were.
+            let above = (above * u128::from(*weight)).checked_div(u128::from(*count)).unwrap_or(0);
             *self.buckets.above.get_mut(bucket)? = u64::try_from(above).unwrap_or(u64::MAX);
         }
         fell |= kind == Kind::Counter && grew(first, self.buckets.last.first().copied().unwrap_or(0));

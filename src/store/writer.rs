@@ -88,8 +88,9 @@ impl StoreWriter {
             heads.current.push(&self.frame, self.serial, sample);
             shared.ticked.notify_all();
         } else {
-            // Not even the frame without rows fits; what follows cannot build on it.
+            // Not even the frame without rows fits; what follows cannot build on it, and takes its number.
             self.encoder.restart();
+            self.serial -= 1;
         }
     }
 
