@@ -475,8 +475,8 @@ fn the_mean_of_a_gauge_that_was_absent_for_a_while_is_that_of_its_readings() {
     let value = |tick: u64| tick % 10 * 4096 + 40_960_000;
     for tick in 1..=6000u64 {
         writer.append(sample(tick, &who, |subject, row| {
-            // Never absent at the end of a bucket of ten seconds.
-            row.put(At(gauge), (tick % 10 > 4).then(|| value(tick)));
+            // Never absent at the end of a bucket of ten seconds, nor where a run of segments ends.
+            row.put(At(gauge), (!matches!(tick % 10, 5 | 6)).then(|| value(tick)));
             (60..80)
                 .for_each(|column| row.put(At(column), Some((tick * 48_271 * subject.id.0 * column as u64) % 65_537)));
         }));
@@ -487,12 +487,11 @@ fn the_mean_of_a_gauge_that_was_absent_for_a_while_is_that_of_its_readings() {
     let count = usize::try_from((until - begin) / 10 - 1).unwrap();
     let start = UnixNanos(1_700_000_000_000_000_000 + begin * 1_000_000_000);
     let (folds, uses) = store.fold(SubjectId(2), gauge, Windows { start, step_nanos: 10_000_000_000, count }).unwrap();
-    assert_eq!(uses.iter().map(|used| used.tier).collect::<Vec<_>>(), [Tier::TenSeconds]);
-    assert!(count > 5, "{count}");
+    assert!(count > 5 && uses.iter().any(|used| used.tier == Tier::TenSeconds), "{count} {uses:?}");
     // A segment in which some bucket ends without a value keeps only the last values of the column.
     let summed: Vec<_> = folds.iter().filter(|fold| fold.values == 10 && fold.min < fold.max).collect();
     assert!(summed.len() > 3, "{folds:?}");
     for fold in summed {
-        assert_eq!((fold.min, fold.max, fold.mean()), (value(5), value(9), Some(value(7) as f64)));
+        assert_eq!((fold.min, fold.max, fold.mean()), (value(0), value(9), Some(40_960_000.0 + 4.25 * 4096.0)));
     }
 }
