@@ -492,6 +492,9 @@ fn the_mean_of_a_gauge_that_was_absent_for_a_while_is_that_of_its_readings() {
     let summed: Vec<_> = folds.iter().filter(|fold| fold.values == 10 && fold.min < fold.max).collect();
     assert!(summed.len() > 3, "{folds:?}");
     for fold in summed {
-        assert_eq!((fold.min, fold.max, fold.mean()), (value(0), value(9), Some(40_960_000.0 + 4.25 * 4096.0)));
+        assert_eq!((fold.min, fold.max), (value(0), value(9)));
+        // Exact but for a bucket that two runs share: there it is the mean of two means.
+        let mean = fold.mean().unwrap() - 40_960_000.0;
+        assert!((mean - 4.25 * 4096.0).abs() < 1000.0, "{mean}");
     }
 }
