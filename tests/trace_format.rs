@@ -35,7 +35,7 @@ fn samples() -> Vec<Arc<NodeSample>> {
             let rows = sample.rows_mut(table).unwrap();
             rows.clear();
             for (number, row) in made.rows(table).unwrap().iter().enumerate() {
-                    let mut changed = Row::of(row);
+                let mut changed = Row::of(row);
                 changed.read_at = MonotonicNanos(row.read_at.0 + number as u64 * 1_234);
                 changed.put(At(1), tick.is_multiple_of(2).then_some(u64::MAX / tick));
                 changed.put_limit(At(2), Some(if tick == 3 { Limit::Unlimited } else { Limit::At(tick << 12) }));
