@@ -46,7 +46,7 @@ mod writer;
 pub use keeper::{Background, Persistence};
 pub use ledger::Remembered;
 pub use moment::Moment;
-pub use open::{DataDir, Ring, RingOptions, open, open_read_only};
+pub use open::{DataDir, Ring, RingOptions, open, open_read_only, ring_file_bytes};
 pub use read::{Observed, Point};
 pub use segment::BootId;
 pub use tier::{Tier, TierUse};
