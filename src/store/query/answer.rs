@@ -141,6 +141,8 @@ impl Store {
         series.retain(|one| !one.points.is_empty());
         series.sort_by(|a, b| order(a).cmp(&order(b)));
         if let Some(top) = query.top {
+            // Nothing can be said about how large they are.
+            series.retain(|one| one.points.iter().any(|(_, value)| value.is_some()));
             keep_largest(&mut series, top);
         }
         query.bounds.check_series(series.len())?;

@@ -395,6 +395,7 @@ fn seconds(nanos: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::UnixNanos;
 
     #[test]
     fn a_counter_an_info_and_a_unit_become_text_0_0_4() {
@@ -412,5 +413,69 @@ mod tests {
         let usage = ProcessUsage::read(None);
         assert!(usage.cpu_nanos.unwrap() > 0);
         assert!(usage.resident_pages.unwrap() > 0);
+    }
+
+    fn told(store: StoreStats) -> String {
+        let view = AgentView {
+            sample: Arc::new(NodeSample::default()),
+            store,
+            counts: Arc::default(),
+            process: ProcessUsage::default(),
+            scrapers: 0,
+            untracked_scrapes: 0,
+        };
+        encode(view, Format::Text).unwrap()
+    }
+
+    #[test]
+    fn each_tier_of_the_ring_is_told_and_an_empty_one_has_no_oldest() {
+        let of = |tier, points, oldest| TierStats {
+            tier,
+            used_bytes: 1 << 33,
+            budget_bytes: 1 << 34,
+            points,
+            samples: 7,
+            oldest,
+            newest: None,
+        };
+        let oldest = Some(UnixNanos(1_500_000_000));
+        let tiers = vec![of(Tier::Tick, 120, oldest), of(Tier::Minute, 0, None)];
+        let text = told(StoreStats { tiers, ..StoreStats::default() });
+        for line in [
+            "# TYPE ringside_ring_tier_bytes gauge",
+            "ringside_ring_tier_bytes{tier=\"tick\"} 8589934592",
+            "ringside_ring_tier_budget_bytes{tier=\"1m\"} 17179869184",
+            "ringside_ring_tier_points{tier=\"tick\"} 120",
+            "ringside_ring_tier_samples{tier=\"1m\"} 7",
+            "ringside_ring_tier_oldest_timestamp_seconds{tier=\"tick\"} 1.5",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("oldest_timestamp_seconds{tier=\"1m\"}"), "{text}");
+    }
+
+    #[test]
+    fn the_ring_file_is_told_of_where_there_is_one() {
+        assert!(!told(StoreStats::default()).contains("ringside_ring_file"));
+        let persistence = Persistence {
+            active: false,
+            failure: Some("no room".to_owned()),
+            failures: 3,
+            written_bytes: 4096,
+            file_bytes: 35_000_320,
+            syncs: 5,
+            damaged: 1,
+        };
+        let text = told(StoreStats { persistence: Some(persistence), ..StoreStats::default() });
+        for line in [
+            "ringside_ring_file_active 0",
+            "ringside_ring_file_bytes 35000320",
+            "ringside_ring_file_failures_total 3",
+            "ringside_ring_file_written_bytes_total 4096",
+            "ringside_ring_file_syncs_total 5",
+            "ringside_ring_file_damaged_total 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
     }
 }
