@@ -90,15 +90,14 @@ pub fn select(
     let tables: BTreeSet<Table> = families.iter().flat_map(|family| family.series).flat_map(tables_of).collect();
     // Who is alive is asked whatever the clock says: it may have been set back.
     let remembered = store.remembered();
-    let wanted = |known: &&Remembered| {
-        tables.contains(&known.subject.table) && (known.last_tick >= newest.tick || known.last_wall >= since)
-    };
+    let wanted =
+        |known: &&Remembered| tables.contains(&known.subject.table) && (known.alive || known.last_wall >= since);
     let (mut roster, mut gone) = (Roster::default(), BTreeSet::new());
     for known in remembered.iter().filter(wanted) {
         if let Some(subjects) = roster.subjects_mut(known.subject.table) {
             subjects.push(Arc::clone(&known.subject));
         }
-        if known.last_tick < newest.tick {
+        if !known.alive {
             gone.insert(known.subject.id);
         }
     }
