@@ -188,6 +188,7 @@ fn a_counter_in_sealed_chunks_gives_the_same_as_reading_by_reading() {
         (OverTime::Increase, 199.0 * 7.0, 100.0 * 7.0 + 99.0 * 3.0),
         (OverTime::Rate, 7.0, (100.0 * 7.0 + 99.0 * 3.0) / 199.0),
         (OverTime::Last, 199.0 * 7.0, 99.0 * 3.0),
+        (OverTime::Min, 0.0, 0.0),
         (OverTime::Max, 199.0 * 7.0, 299.0 * 7.0),
     ] {
         let expected = [(0, Some(first)), (200, Some(second))];
