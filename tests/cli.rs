@@ -113,7 +113,7 @@ fn version_and_help_go_to_standard_output_and_succeed() {
 }
 
 /// Checks that scripts may rely on.
-const CHECKS: [&str; 25] = [
+const CHECKS: [&str; 26] = [
     "configuration",
     "kernel",
     "os",
@@ -139,6 +139,7 @@ const CHECKS: [&str; 25] = [
     "inotify-instances",
     "docker-socket",
     "listen",
+    "data-dir",
 ];
 
 #[test]

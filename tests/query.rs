@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use support::agent::{Agent, BINARY};
 use support::cgroups::Cgroups;
+use support::process::run;
 
 fn query(server: &str, arguments: &[&str]) -> Output {
     Command::new(BINARY).arg("query").args(arguments).args(["--server", server]).output().unwrap()
@@ -110,6 +111,80 @@ fn csv_is_read_by_a_csv_reader_and_holds_every_reading() {
     let values: Vec<u64> = rows.iter().filter_map(|row| row[column("value")].parse().ok()).collect();
     assert!(values.len() >= 6 && values.is_sorted(), "{values:?}");
     assert!(rows.is_sorted_by(|a, b| a[0] < b[0]));
+}
+
+/// Standard output of a query to the folder of a stopped agent, which must succeed.
+fn read_offline(folder: &str, arguments: &[&str]) -> String {
+    let output = Command::new(BINARY).arg("query").args(arguments).args(["--data-dir", folder]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_folder_of_a_stopped_agent_answers_like_the_agent_also_about_a_cgroup_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let mut cgroups = Cgroups::make("");
+    cgroups.child("busy");
+    let mut agent = Agent::start(["--interval", "200ms", "--data-dir", folder]);
+    cgroups.run_in("busy", Command::new("sh").args(["-c", "while :; do :; done"]));
+    wait_ticks(&agent, 8);
+    cgroups.end_processes();
+    cgroups.remove("busy");
+    wait_ticks(&agent, 4);
+    let id = format!("/{}/busy", cgroups.name);
+    let selector = format!("cpu_usage_usec{{id=\"{id}\"}}");
+    let asked = [selector.as_str(), "--last", "10m"];
+    let raw = |list: &serde_json::Value| list["series"][0]["points"].as_array().unwrap().clone();
+    let live = raw(&json(&agent, &asked));
+    let name = format!("container_cpu_usage_seconds_total{{id=\"{id}\"}}");
+    let export = [name.as_str(), "--last", "10m", "--format", "openmetrics"];
+    let live_export = answered(&agent, &export);
+    let metrics = agent.get("/metrics", &[]);
+    assert!(metrics.text().contains("\nringside_ring_file_active 1\n"), "{}", metrics.text());
+    let store = agent.get("/api/v1/node", &[]).json()["store"].clone();
+    assert_eq!((&store["persistence"]["active"], &store["tiers"][0]["resolution"]), (&true.into(), &"tick".into()));
+    assert_eq!(agent.process.stop(), 0, "{}", agent.process.log());
+
+    let offline =
+        raw(&serde_json::from_str(&read_offline(folder, &[&asked[..], &["--format", "json"]].concat())).unwrap());
+    assert!(live.len() >= 8, "{live:?}");
+    assert_eq!(offline, live);
+    let table = read_offline(folder, &[&asked[..], &["--fn", "rate", "--step", "1s"]].concat());
+    assert!(table.contains("in cores") && table.contains("read from every tick"), "{table}");
+    let csv = read_offline(folder, &[&asked[..], &["--format", "csv"]].concat());
+    let rows = csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).count();
+    assert_eq!(rows, live.len());
+    let samples =
+        |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let offline_export = read_offline(folder, &export);
+    assert!(samples(&live_export).len() >= 8 && offline_export.ends_with("# EOF\n"), "{offline_export}");
+    assert_eq!(samples(&offline_export), samples(&live_export));
+
+    let output = Command::new(BINARY).args(["query", &selector, "--data-dir", "/nowhere/at/all"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/nowhere/at/all does not exist"), "{said}");
+}
+
+#[test]
+fn a_file_of_openmetrics_is_loaded_by_promtool() {
+    let (cgroups, agent, _) = busy();
+    wait_ticks(&agent, 6);
+    let file = agent.folder().join("out.om");
+    let data = agent.folder().join("data");
+    let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+    let name = format!("container_cpu_usage_seconds_total{{id=\"/{}/busy\"}}", cgroups.name);
+    assert_eq!(answered(&agent, &[&name, "--format", "openmetrics", "--output", file]), "");
+    let text = std::fs::read_to_string(file).unwrap();
+    let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(samples >= 6, "{text}");
+    run("promtool", &["tsdb", "create-blocks-from", "openmetrics", file, data]);
+    // It looks for the log of what is not in blocks yet.
+    std::fs::create_dir(format!("{data}/wal")).unwrap();
+    let dumped = run("promtool", &["tsdb", "dump", data]);
+    assert_eq!(dumped.lines().filter(|line| line.contains("container_cpu_usage_seconds_total")).count(), samples);
 }
 
 #[test]

@@ -422,7 +422,7 @@ mod facts {
             error.to_string()
         };
         assert!(error("").starts_with("match[] is missing"));
-        assert!(error("match[]=up%7B").starts_with("match[]=up{: at byte 3: expected a label's name or }"));
+        assert!(error("match[]=up%7B").starts_with("match[]=up{: the selector is wrong at byte 3: a label's name"));
         assert!(error("match=up").contains("did you mean 'match[]'?"));
         assert!(error("match[]=up&start=yesterday").starts_with("start=yesterday is no instant"));
         assert!(error("match[]=up&start=now&end=-1m").starts_with("start is after end"));

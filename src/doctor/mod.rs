@@ -5,6 +5,7 @@
 //! It lies beside the six folders because it looks at what all of them need.
 
 mod cgroups;
+mod data_dir;
 mod host;
 mod permissions;
 mod render;
@@ -156,6 +157,7 @@ pub fn examine(config: &AgentConfig) -> Report {
         sockets::runtime("podman-socket", &config.podman_socket, &config.podman_paths(), sockets::Speaks::Http),
         sockets::cri(&config.cri_sockets, &config.cri_paths()),
         sockets::listen(config.listen, config.insecure),
+        data_dir::check(config),
     ]);
     let agent_can_run = findings.iter().all(|finding| finding.state != State::Failed);
     Report { version: env!("CARGO_PKG_VERSION"), node: facts.node_name, agent_can_run, findings }

@@ -142,7 +142,8 @@ pub(super) fn listen(address: SocketAddr, insecure: bool) -> Finding {
     Finding::of(NAME, State::Failed, format!("{address}: {seen} ({error})"), COST, cure)
 }
 
-fn agent_answers(address: SocketAddr) -> bool {
+/// Whether an agent serves there.
+pub(super) fn agent_answers(address: SocketAddr) -> bool {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = tell.send(asks_livez(address).unwrap_or(false));

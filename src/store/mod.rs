@@ -46,7 +46,7 @@ mod writer;
 pub use keeper::{Background, Persistence};
 pub use ledger::Remembered;
 pub use moment::Moment;
-pub use open::{DataDir, Ring, RingOptions, open, open_read_only};
+pub use open::{DataDir, Ring, RingOptions, open, open_read_only, ring_file_bytes};
 pub use read::{Observed, Point};
 pub use segment::BootId;
 pub use tier::{Tier, TierUse};
@@ -134,6 +134,8 @@ pub struct TierStats {
     pub samples: u64,
     /// Wall clock of the oldest tick or bucket.
     pub oldest: Option<UnixNanos>,
+    /// Wall clock of the newest one.
+    pub newest: Option<UnixNanos>,
 }
 
 /// How full the ring is.
@@ -362,6 +364,7 @@ impl Store {
                 points: 0,
                 samples: 0,
                 oldest: arena.extents().next().map(|oldest| oldest.info.earliest),
+                newest: arena.extents().next_back().map(|newest| newest.info.latest),
             };
             for extent in arena.extents() {
                 stats.points += extent.info.points as u64;
@@ -377,6 +380,7 @@ impl Store {
             ticks.points += head.frames.len() as u64;
             ticks.samples += head.cells;
             ticks.oldest = ticks.oldest.or(head.frames.first().map(|info| info.wall));
+            ticks.newest = head.frames.last().map(|info| info.wall).or(ticks.newest);
         }
         drop((heads, arenas));
         let [ticks, ..] = tiers;

@@ -114,6 +114,12 @@ pub fn open(options: &RingOptions) -> Result<Ring, StoreError> {
     Ok(Ring { writer, store: Store { shared }, ids, notes, background })
 }
 
+/// Size of the ring file of a budget.
+#[must_use]
+pub fn ring_file_bytes(budget_bytes: usize) -> u64 {
+    geometry(Shares::of(budget_bytes)).file_bytes()
+}
+
 /// Reads the ring file of an agent that does not run, without changing it.
 ///
 /// # Errors

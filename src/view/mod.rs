@@ -4,11 +4,9 @@
 //! It never reads the kernel: whatever it shows was read by a tick.
 
 pub mod api;
-pub mod matcher;
 pub mod query;
 pub mod rates;
 pub mod remote;
-pub mod selector;
 pub mod top;
 
 mod answer;

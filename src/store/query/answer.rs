@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::QueryError;
 use super::labels::{Labels, column_name, labels_of};
+use super::matcher::Matcher;
 use super::over_time::{OverTime, Span, TimedValue, Value};
-use super::selector::Matcher;
 use crate::sample::catalogue::{Kind, Table};
 use crate::sample::{Subject, SubjectId};
 use crate::store::{Remembered, Store, StoreError, TierUse};
@@ -115,7 +115,7 @@ pub fn select(remembered: &[Remembered], table: Table, matchers: &[Matcher]) -> 
     });
     let fits = |one: &Selected| {
         let value = |label: &str| one.labels.get(label).map_or("", String::as_str);
-        matchers.iter().all(|matcher| matcher.fits(value(&matcher.label)))
+        matchers.iter().all(|matcher| matcher.fits(value(matcher.label())))
     };
     with_labels.filter(fits).collect()
 }
@@ -141,6 +141,8 @@ impl Store {
         series.retain(|one| !one.points.is_empty());
         series.sort_by(|a, b| order(a).cmp(&order(b)));
         if let Some(top) = query.top {
+            // Nothing can be said about how large they are.
+            series.retain(|one| one.points.iter().any(|(_, value)| value.is_some()));
             keep_largest(&mut series, top);
         }
         query.bounds.check_series(series.len())?;

@@ -2,11 +2,12 @@
 //!
 //! In: a subject, a column, windows of the wall clock. Out: a [`Fold`] per window: everything that an aggregation over
 //! time needs, taken from whichever tier holds that part of the history. Typed questions about many subjects stand beside
-//! it: [`selector`] reads which, [`labels`] names them, [`over_time`] makes values of one subject's windows, [`answer`]
-//! puts many together.
+//! it: [`selector`] and [`matcher`] say which, [`labels`] names them, [`over_time`] makes values of one subject's windows,
+//! [`answer`] puts many together.
 
 pub mod answer;
 pub mod labels;
+pub mod matcher;
 pub mod over_time;
 pub mod selector;
 #[cfg(test)]

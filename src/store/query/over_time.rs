@@ -27,7 +27,7 @@ pub enum OverTime {
     /// The mean of the readings.
     Avg,
     /// The quantile (0 to 1) of the readings, between two of them by linear interpolation. Where history is kept in
-    /// buckets it is of one value per bucket, so that short peaks no longer count; `Max` keeps them.
+    /// buckets it is of the buckets' last values, so that short peaks no longer count; `Max` keeps them.
     Quantile(f64),
 }
 
@@ -135,7 +135,13 @@ impl Store {
                 self.quantiles(subject, column, windows, quantile)?
             }
             (Span::Windows(windows), _) => {
-                let (folds, tiers) = self.fold(subject, column, windows)?;
+                // For these, most chunks need not be decoded; of what is no counter, the fold is the same either way.
+                let summary_will_do = over_time.needs_counter() || over_time == OverTime::Last;
+                let (folds, tiers) = if summary_will_do {
+                    self.fold_increase(subject, column, windows)?
+                } else {
+                    self.fold(subject, column, windows)?
+                };
                 let read = |fold: &Fold| fold.last_wall != UnixNanos(0);
                 let values = folds.iter().map(|fold| read(fold).then(|| value(fold, over_time)));
                 (between_first_and_last(windows, values), tiers)

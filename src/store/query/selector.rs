@@ -1,19 +1,19 @@
 //! Selectors: which series a question is about, in the notation of Prometheus.
 //!
 //! In: text such as `cpu_usage_usec{namespace="shop",pod=~"web-.*"}`. Out: a [`Selector`], or a [`SelectorError`] that
-//! points at the byte. Pure; it knows no metric and no label, never panics on any text, and takes no regular expression
-//! whose automaton would be large. Next: [`select`](super::select).
+//! points at the byte. Pure; it knows no metric and no label, never panics on any text, and is bounded in everything that
+//! it makes. Next: [`answer`](super::answer), and `view/remote` for series under Prometheus' names.
 
-use regex::{Regex, RegexBuilder};
+use super::matcher::{Comparison, Matcher};
 
-/// The longest selector that is read.
-pub const MOST_BYTES: usize = 4096;
+/// The longest selector that is read: as long as a list of some hundred names, as dashboards write it.
+pub const MOST_BYTES: usize = 16 << 10;
 
 /// The most matchers in one selector.
 pub const MOST_MATCHERS: usize = 32;
 
-/// The most bytes that one compiled regular expression may take.
-const REGEX_BYTES: usize = 256 << 10;
+/// The most regular expressions among them; each takes memory when it is compiled.
+pub const MOST_REGEXES: usize = 16;
 
 /// A metric's name, if there is one, and what the labels must be.
 #[derive(Debug, Clone, Default)]
@@ -22,54 +22,6 @@ pub struct Selector {
     pub name: Option<String>,
     /// All must hold.
     pub matchers: Vec<Matcher>,
-}
-
-/// One condition on one label. A label that a subject does not have is empty, as in Prometheus.
-#[derive(Debug, Clone)]
-pub struct Matcher {
-    /// The label.
-    pub label: String,
-    /// What is compared with, as it was written (unescaped).
-    pub value: String,
-    test: Test,
-}
-
-#[derive(Debug, Clone)]
-enum Test {
-    Equal,
-    NotEqual,
-    Regex(Regex),
-    NotRegex(Regex),
-}
-
-impl Matcher {
-    /// `label="value"`.
-    #[must_use]
-    pub fn equal(label: &str, value: &str) -> Self {
-        Self { label: label.to_owned(), value: value.to_owned(), test: Test::Equal }
-    }
-
-    /// Whether a label of this value fits.
-    #[must_use]
-    pub fn fits(&self, value: &str) -> bool {
-        match &self.test {
-            Test::Equal => self.value == value,
-            Test::NotEqual => self.value != value,
-            Test::Regex(regex) => regex.is_match(value),
-            Test::NotRegex(regex) => !regex.is_match(value),
-        }
-    }
-
-    /// The operator as it is written.
-    #[must_use]
-    pub const fn operator(&self) -> &'static str {
-        match self.test {
-            Test::Equal => "=",
-            Test::NotEqual => "!=",
-            Test::Regex(_) => "=~",
-            Test::NotRegex(_) => "!~",
-        }
-    }
 }
 
 /// A selector cannot be read. Correct it at the byte.
@@ -93,10 +45,14 @@ impl Selector {
             return Err(SelectorError { at: MOST_BYTES, why: format!("it is longer than {MOST_BYTES} bytes") });
         }
         reader.blanks();
+        let begin = reader.at;
         let name = reader.word(is_in_name);
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(SelectorError { at: begin, why: "a metric's name does not begin with a digit".to_owned() });
+        }
         let name = (!name.is_empty()).then(|| name.to_owned());
         reader.blanks();
-        let mut matchers = Vec::new();
+        let mut matchers: Vec<Matcher> = Vec::new();
         if reader.take('{') {
             loop {
                 reader.blanks();
@@ -106,7 +62,12 @@ impl Selector {
                 if matchers.len() == MOST_MATCHERS {
                     return Err(reader.wrong(&format!("there are more than {MOST_MATCHERS} matchers")));
                 }
+                let at = reader.at;
                 matchers.push(reader.matcher()?);
+                if matchers.iter().filter(|matcher| matcher.is_regex()).count() > MOST_REGEXES {
+                    let why = format!("there are more than {MOST_REGEXES} regular expressions");
+                    return Err(SelectorError { at, why });
+                }
                 reader.blanks();
                 if !reader.take(',') && !reader.rest().starts_with('}') {
                     return Err(reader.wrong("a comma or the closing } belongs here"));
@@ -176,37 +137,27 @@ impl<'a> Reader<'a> {
             return Err(SelectorError { at: begin, why: "a label's name does not begin with a digit".to_owned() });
         }
         self.blanks();
-        let operators = ["=~", "!~", "!=", "="];
-        let operator = operators.into_iter().find(|operator| self.rest().starts_with(operator));
-        let operator = operator.ok_or_else(|| self.wrong("one of = != =~ !~ belongs here"))?;
+        let operators = [
+            ("=~", Comparison::Matches),
+            ("!~", Comparison::MatchesNot),
+            ("!=", Comparison::NotEqual),
+            ("=", Comparison::Equal),
+        ];
+        let operator = operators.into_iter().find(|(operator, _)| self.rest().starts_with(operator));
+        let (operator, comparison) = operator.ok_or_else(|| self.wrong("one of = != =~ !~ belongs here"))?;
         self.at += operator.len();
         self.blanks();
         let value_at = self.at;
         let value = self.quoted()?;
-        let regex = || {
-            // Anchored on both sides, as in Prometheus: `web` does not fit `web-2`.
-            let built = RegexBuilder::new(&format!("^(?:{value})$")).size_limit(REGEX_BYTES).build();
-            built.map_err(|error| SelectorError { at: value_at, why: regex_fault(&error) })
-        };
-        let test = match operator {
-            "=" => Test::Equal,
-            "!=" => Test::NotEqual,
-            "=~" => Test::Regex(regex()?),
-            _ => Test::NotRegex(regex()?),
-        };
-        Ok(Matcher { label: label.to_owned(), value, test })
+        Matcher::new(label.to_owned(), comparison, value)
+            .map_err(|error| SelectorError { at: value_at, why: error.to_string() })
     }
 
-    /// A text in double or single quotes, with `\\`, `\"`, `\'`, `\n`, `\t` in it.
+    /// A text in double or single quotes or, without escapes, in backticks.
     fn quoted(&mut self) -> Result<String, SelectorError> {
         let begin = self.at;
-        let quote = if self.take('"') {
-            '"'
-        } else if self.take('\'') {
-            '\''
-        } else {
-            return Err(self.wrong("a value belongs here, in quotes: \"value\""));
-        };
+        let quote = ['"', '\'', '`'].into_iter().find(|quote| self.take(*quote));
+        let quote = quote.ok_or_else(|| self.wrong("a value belongs here, in quotes: \"value\""))?;
         let mut value = String::new();
         loop {
             let Some(character) = self.rest().chars().next() else {
@@ -216,37 +167,46 @@ impl<'a> Reader<'a> {
             self.at += character.len_utf8();
             match character {
                 closing if closing == quote => return Ok(value),
-                '\\' => {
-                    let escaped = self.rest().chars().next();
-                    self.at += escaped.map_or(0, char::len_utf8);
-                    value.push(match escaped {
-                        Some(plain @ ('\\' | '"' | '\'')) => plain,
-                        Some('n') => '\n',
-                        Some('t') => '\t',
-                        _ => {
-                            let why = "after a backslash comes \\, a quote, n or t; in a regular expression write \\\\. \
-                                       for a dot";
-                            return Err(SelectorError { at: here, why: why.to_owned() });
-                        }
-                    });
+                '\n' if quote != '`' => {
+                    return Err(SelectorError { at: here, why: format!("the line ends before the closing {quote}") });
                 }
+                '\\' if quote != '`' => value.push(self.escaped().ok_or_else(|| {
+                    let why = "after a backslash comes \\, a quote, n, t or \\u00e9; in a regular expression write \\\\. for \
+                               a dot";
+                    SelectorError { at: here, why: why.to_owned() }
+                })?),
                 plain => value.push(plain),
             }
         }
     }
-}
 
-fn regex_fault(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => {
-            "this regular expression is too large; use fewer or smaller repetitions".into()
-        }
-        // The library draws the expression over several lines and says on the last one what is wrong.
-        other => {
-            let told = other.to_string();
-            let last = told.lines().last().unwrap_or_default().trim();
-            format!("this is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
-        }
+    /// What follows a backslash: an escape of a Go string, which is what PromQL takes. `\x` and octal ones are taken for
+    /// ASCII only: a label's value is UTF-8, and a lone byte above it is none.
+    fn escaped(&mut self) -> Option<char> {
+        let first = self.rest().chars().next()?;
+        self.at += first.len_utf8();
+        let (digits, radix, most) = match first {
+            'n' => return Some('\n'),
+            't' => return Some('\t'),
+            'r' => return Some('\r'),
+            'a' => return Some('\u{7}'),
+            'b' => return Some('\u{8}'),
+            'f' => return Some('\u{c}'),
+            'v' => return Some('\u{b}'),
+            '\\' | '"' | '\'' => return Some(first),
+            'x' => (2, 16, 0x7f),
+            'u' => (4, 16, u32::MAX),
+            'U' => (8, 16, u32::MAX),
+            '0'..='7' => {
+                self.at -= 1;
+                (3, 8, 0x7f)
+            }
+            _ => return None,
+        };
+        let text = self.rest().get(..digits).filter(|text| text.chars().all(|digit| digit.is_digit(radix)))?;
+        let character = u32::from_str_radix(text, radix).ok().filter(|code| *code <= most).and_then(char::from_u32)?;
+        self.at += digits;
+        Some(character)
     }
 }
 
@@ -258,7 +218,7 @@ mod tests {
     fn parsed(text: &str) -> (Option<String>, Vec<(String, &'static str, String)>) {
         let selector = Selector::parse(text).unwrap();
         let matchers = selector.matchers.iter();
-        (selector.name, matchers.map(|one| (one.label.clone(), one.operator(), one.value.clone())).collect())
+        (selector.name, matchers.map(|one| (one.label().to_owned(), one.operator(), one.value().to_owned())).collect())
     }
 
     fn matcher(label: &str, operator: &'static str, value: &str) -> (String, &'static str, String) {
@@ -278,6 +238,11 @@ mod tests {
     fn escapes_stand_for_what_they_escape() {
         let (_, matchers) = parsed(r#"{a="q\"b\\s\nl"}"#);
         assert_eq!(matchers, [matcher("a", "=", "q\"b\\s\nl")]);
+        let value = |text: &str| parsed(&format!("{{a={text}}}")).1.remove(0).2;
+        assert_eq!(value(r#""a\"\\\n\u00e9\x41\101""#), "a\"\\\n\u{e9}AA");
+        assert_eq!(value(r"`a\n`"), r"a\n");
+        assert_eq!(value(r#"'it\'s "x"'"#), r#"it's "x""#);
+        assert_eq!(value("\"\u{fc}\""), "\u{fc}");
     }
 
     #[test]
@@ -300,6 +265,10 @@ mod tests {
             ("cpu{=\"a\"}", 4, "label's name"),
             ("cpu{1a=\"a\"}", 4, "digit"),
             ("cpu{a=\"\\q\"}", 7, "backslash"),
+            ("cpu{a=\"\\xff\"}", 7, "backslash"),
+            ("cpu{a=\"\\ud800\"}", 7, "backslash"),
+            ("cpu{a=\"b\n\"}", 8, "the line ends"),
+            ("9cpu", 0, "digit"),
             ("cpu{a=~\"(\"}", 7, "regular expression"),
             ("cpu{a=~\"(a{1000}){1000}\"}", 7, "too large"),
             ("cpu{} x", 6, "ends before"),
@@ -312,11 +281,22 @@ mod tests {
         assert!(Selector::parse(&long).unwrap_err().why.contains("longer"));
         let many = format!("{{{}}}", "a=\"\",".repeat(MOST_MATCHERS + 1));
         assert!(Selector::parse(&many).unwrap_err().why.contains("more than"));
+        let regexes = format!("{{{}}}", "a=~\"b\",".repeat(MOST_REGEXES + 1));
+        assert!(Selector::parse(&regexes).unwrap_err().why.contains("regular expressions"));
+        let name = "deployment-1234-7d9f8b6c5d-x2x15|".repeat(200);
+        assert!(Selector::parse(&format!("{{pod=~\"{name}\"}}")).is_ok());
+    }
+
+    #[test]
+    fn a_selector_of_prometheus_is_taken_as_it_is() {
+        let all = [matcher("__name__", "=~", "w.*"), matcher("a", "=", "")];
+        assert_eq!(parsed("{__name__=~\"w.*\",a=\"\"}"), (None, all.to_vec()));
+        assert_eq!(parsed("a:b"), (Some("a:b".into()), vec![]));
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_an_error_lies_inside_the_text(text in ".{0,80}|[a-z{}=~!\"'\\\\, ()*]{0,40}") {
+        fn no_text_makes_it_panic_and_an_error_lies_inside_the_text(text in ".{0,80}|[a-z{}=~!\"'`\\\\, ()*xuU0-9\n\u{fc}]{0,40}") {
             if let Err(error) = Selector::parse(&text) {
                 prop_assert!(text.is_char_boundary(error.at), "{}", error);
             }
@@ -327,7 +307,7 @@ mod tests {
             let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let selector = Selector::parse(&format!("m{{a=\"{escaped}\"}}")).unwrap();
             prop_assert!(selector.matchers[0].fits(&value));
-            prop_assert_eq!(&selector.matchers[0].value, &value);
+            prop_assert_eq!(selector.matchers[0].value(), &value);
         }
     }
 }

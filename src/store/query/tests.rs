@@ -180,6 +180,23 @@ fn the_first_rate_begins_at_the_last_reading_before_the_start() {
 }
 
 #[test]
+fn a_counter_in_sealed_chunks_gives_the_same_as_reading_by_reading() {
+    let value = |second: u64| if second < 300 { 7 * second } else { 3 * (second - 300) };
+    // Three chunks: one inside the first window, one across both, one with the reset; and the newest readings behind them.
+    let values: Vec<(u64, u64)> = (0..400).map(|second| (second, value(second))).collect();
+    for (over_time, first, second) in [
+        (OverTime::Increase, 199.0 * 7.0, 100.0 * 7.0 + 99.0 * 3.0),
+        (OverTime::Rate, 7.0, (100.0 * 7.0 + 99.0 * 3.0) / 199.0),
+        (OverTime::Last, 199.0 * 7.0, 99.0 * 3.0),
+        (OverTime::Min, 0.0, 0.0),
+        (OverTime::Max, 199.0 * 7.0, 299.0 * 7.0),
+    ] {
+        let expected = [(0, Some(first)), (200, Some(second))];
+        assert_eq!(one(&values, windows(0, 200, 2), over_time), expected, "{over_time:?}");
+    }
+}
+
+#[test]
 fn an_increase_is_as_exact_as_the_kernels_integers() {
     let store = store_of(&[container(1, "web", "shop")], &counted(1, &[(0, 1), (1, (1 << 60) + 2)]));
     let answer = store.query(&query("cpu_usage_usec", windows(1, 1, 1), OverTime::Increase)).unwrap();
@@ -278,6 +295,16 @@ fn the_top_are_the_series_with_the_largest_mean() {
     let store = store_of(&subjects, &said);
     // 7 × 57 = 399, 7 × 114 = 798, 7 × 171 = 1197: the remainders 199, 198, 197.
     assert_eq!(names(&store.query(&asked).unwrap()), ["c057", "c114", "c171"]);
+}
+
+#[test]
+fn who_gives_no_value_is_not_among_the_largest() {
+    let said = [counted(1, &[(0, 5), (1, 6)]), counted(2, &[(1, 9)])].concat();
+    let store = store_of(&[container(1, "web", "shop"), container(2, "new", "shop")], &said);
+    let mut asked = query("cpu_usage_usec", windows(0, 1, 2), OverTime::Rate);
+    assert_eq!(names(&store.query(&asked).unwrap()), ["new", "web"]);
+    asked.top = Some(5);
+    assert_eq!(names(&store.query(&asked).unwrap()), ["web"]);
 }
 
 #[test]

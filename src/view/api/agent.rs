@@ -1,10 +1,10 @@
-//! How the agent itself is: its ticks and its ring, as part of the node's answer.
+//! How the agent itself is: its ticks, its ring and the ring's file, as part of the node's answer.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::sample::NodeSample;
-use crate::store::StoreStats;
+use crate::store::{Persistence, StoreStats, TierStats};
 use crate::units::UnixNanos;
 
 use super::time::rfc3339;
@@ -41,9 +41,9 @@ pub struct StoreState {
     pub used_bytes: u64,
     /// The budget.
     pub budget_bytes: u64,
-    /// Ticks that can be read.
+    /// Ticks that can be read one by one.
     pub ticks: u64,
-    /// Ticks that were dropped to stay within the budget.
+    /// Ticks that are not kept one by one any more, to stay within the budget.
     pub evicted_ticks: u64,
     /// Values kept.
     pub samples: u64,
@@ -51,6 +51,79 @@ pub struct StoreState {
     pub oldest: Option<String>,
     /// The newest tick, RFC 3339.
     pub newest: Option<String>,
+    /// The same by tier, from fine to coarse.
+    #[serde(default)]
+    pub tiers: Vec<TierState>,
+    /// How it stands with the ring file; null without `--data-dir`.
+    #[serde(default)]
+    pub persistence: Option<PersistenceState>,
+}
+
+/// How full one tier of the ring is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TierState {
+    /// `tick`, `10s` or `1m`.
+    pub resolution: String,
+    /// Bytes that hold its history.
+    pub used_bytes: u64,
+    /// Its part of the budget.
+    pub budget_bytes: u64,
+    /// Ticks or buckets that can be read.
+    pub points: u64,
+    /// Values kept.
+    pub samples: u64,
+    /// Its oldest tick or bucket, RFC 3339; null while it is empty.
+    pub oldest: Option<String>,
+}
+
+/// How it stands with the ring file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersistenceState {
+    /// Whether history is being written to the file. If not, it is kept in memory, and the file is tried again.
+    pub active: bool,
+    /// Why not, and what to do about it; null while all is well.
+    pub failure: Option<String>,
+    /// Times that writing had to be given up, since start.
+    pub failures_total: u64,
+    /// Size of the file; 0 before it was opened.
+    pub file_bytes: u64,
+    /// Bytes written since start.
+    pub written_bytes_total: u64,
+    /// Barriers (fdatasync) since start: a power loss costs at most what was written after the last one.
+    pub syncs_total: u64,
+    /// Pieces of the file that were damaged when it was opened, and were left out.
+    pub damaged_total: u64,
+}
+
+impl From<&TierStats> for TierState {
+    fn from(stats: &TierStats) -> Self {
+        Self {
+            resolution: stats.tier.as_str().to_owned(),
+            used_bytes: whole(stats.used_bytes),
+            budget_bytes: whole(stats.budget_bytes),
+            points: stats.points,
+            samples: stats.samples,
+            oldest: stats.oldest.map(rfc3339),
+        }
+    }
+}
+
+impl From<&Persistence> for PersistenceState {
+    fn from(persistence: &Persistence) -> Self {
+        Self {
+            active: persistence.active,
+            failure: persistence.failure.clone(),
+            failures_total: persistence.failures,
+            file_bytes: persistence.file_bytes,
+            written_bytes_total: persistence.written_bytes,
+            syncs_total: persistence.syncs,
+            damaged_total: persistence.damaged,
+        }
+    }
+}
+
+fn whole(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 impl Ticks {
@@ -74,15 +147,16 @@ impl Ticks {
 
 impl StoreState {
     pub(super) fn read(stats: &StoreStats, newest: Option<UnixNanos>) -> Self {
-        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         Self {
-            used_bytes: bytes(stats.used_bytes),
-            budget_bytes: bytes(stats.budget_bytes),
+            used_bytes: whole(stats.used_bytes),
+            budget_bytes: whole(stats.budget_bytes),
             ticks: stats.ticks,
             evicted_ticks: stats.evicted_ticks,
             samples: stats.samples,
             oldest: stats.oldest.map(rfc3339),
             newest: newest.map(rfc3339),
+            tiers: stats.tiers.iter().map(TierState::from).collect(),
+            persistence: stats.persistence.as_ref().map(PersistenceState::from),
         }
     }
 }

@@ -143,7 +143,7 @@ pub enum Function {
     Max,
     /// The mean of the points.
     Avg,
-    /// The quantile `q` of the points; where history is kept in buckets, of one value per bucket.
+    /// The quantile `q` of the points; where history is kept in buckets, of their last values.
     Quantile,
 }
 

@@ -41,7 +41,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{StoreState, Ticks};
+pub use agent::{PersistenceState, StoreState, Ticks, TierState};
 pub use container::{Container, ContainerKind, ContainerList, Exit};
 pub use diff::{Change, ContainerChange, Diff, DiffMoment, Fate, UsageChange};
 pub use history::{Function, History, HistoryValue, HistoryWord, MAX_POINTS, TierSpan};

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::sample::NodeSample;
-use crate::sample::catalogue::Table;
-use crate::store::{Moment, Store, Tier};
+use crate::store::{Moment, Store, TierStats};
 use crate::units::UnixNanos;
 use crate::view::rates::Pair;
 
@@ -116,24 +115,24 @@ pub struct TierExtent {
     pub newest: String,
 }
 
-/// Reads off how far back one can go: by the node's own rows, of which there is one per tick or bucket.
+/// Reads off how far back one can go.
 pub(super) fn extent(store: &Store) -> HistoryExtent {
-    let newest = store.latest();
-    let node = newest.iter().flat_map(|newest| newest.roster.subjects(Table::Node)).next();
-    let uses = node.and_then(|node| store.rows(node.id, Some(&[]), UnixNanos(0), UnixNanos(u64::MAX), |_| {}).ok());
-    let mut tiers: Vec<_> = uses.unwrap_or_default();
-    tiers.sort_by_key(|used| used.tier);
+    let stats = store.stats();
     HistoryExtent {
-        oldest: store.stats().oldest.map(rfc3339),
-        newest: newest.map(|newest| rfc3339(newest.wall)),
-        tiers: tiers
-            .into_iter()
-            .map(|used| TierExtent {
-                resolution: used.tier.as_str().to_owned(),
-                bucket_seconds: Tier::bucket_nanos(used.tier).map(|nanos| nanos as f64 / 1e9),
-                oldest: rfc3339(used.start),
-                newest: rfc3339(used.end),
-            })
-            .collect(),
+        oldest: stats.oldest.map(rfc3339),
+        newest: store.latest().map(|newest| rfc3339(newest.wall)),
+        tiers: stats.tiers.iter().filter_map(TierExtent::of).collect(),
+    }
+}
+
+impl TierExtent {
+    /// `None` while nothing is kept so.
+    fn of(stats: &TierStats) -> Option<Self> {
+        Some(Self {
+            resolution: stats.tier.as_str().to_owned(),
+            bucket_seconds: stats.tier.bucket_nanos().map(|nanos| nanos as f64 / 1e9),
+            oldest: rfc3339(stats.oldest?),
+            newest: rfc3339(stats.newest?),
+        })
     }
 }

@@ -235,7 +235,7 @@ fn get_container(request: Request<'_>, id: &str) -> Result<Answer, Problem> {
     ("fn" = Option<String>, Query, description = "`last` (the raw value, the default), `rate` (per second) or \
         `increase` of a counter, `min`, `max`, `avg` or `quantile`", example = "last"),
     ("q" = Option<f64>, Query, description = "Which quantile, for `fn=quantile`: 0.99; where history is kept in \
-        buckets, of one value per bucket"),
+        buckets, of their last values"),
 ), responses(
     (status = 200, description = "The points, at most 11,000", body = History),
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),

@@ -14,7 +14,8 @@ use crate::store::Store;
 use crate::store::query::QueryError;
 use crate::store::query::answer::{self, Bounds, Group, Reduce, Selected};
 use crate::store::query::labels::{column_name, column_names, column_of};
-use crate::store::query::selector::{Matcher, Selector, SelectorError};
+use crate::store::query::matcher::Matcher;
+use crate::store::query::selector::{Selector, SelectorError};
 
 use super::history::{Function, HistoryValue, MAX_POINTS, Range, TierSpan, stamped, unit};
 use super::problem::{Problem, nearest};
@@ -248,11 +249,11 @@ fn why_nothing(store: &Store, question: &answer::Query) -> String {
     if all.is_empty() {
         return "nothing that has this metric was ever seen on this node".to_owned();
     }
-    let alone = |matcher: &&Matcher| !all.iter().any(|one| matcher.fits(value_of(one, &matcher.label)));
+    let alone = |matcher: &&Matcher| !all.iter().any(|one| matcher.fits(value_of(one, matcher.label())));
     let Some(matcher) = question.matchers.iter().find(alone) else {
         return "each condition fits something, and nothing fits all of them; leave one out".to_owned();
     };
-    let label = &matcher.label;
+    let label = matcher.label();
     let values: BTreeSet<&str> = all.iter().map(|one| value_of(one, label)).filter(|value| !value.is_empty()).collect();
     if values.is_empty() {
         let known: BTreeSet<&str> = all.iter().flat_map(|one| one.labels.keys()).map(String::as_str).collect();
@@ -260,9 +261,9 @@ fn why_nothing(store: &Store, question: &answer::Query) -> String {
         let hint = near.map_or_else(String::new, |near| format!("; the nearest is '{near}'"));
         return format!("nothing has a label '{label}'{hint}. There is: {}", some_of(&known));
     }
-    let near = nearest(&matcher.value, values.iter().copied()).filter(|near| *near != matcher.value);
+    let near = nearest(matcher.value(), values.iter().copied()).filter(|near| *near != matcher.value());
     let hint = near.map_or_else(String::new, |near| format!("; the nearest is '{near}'"));
-    let condition = format!("{label}{}{:?}", matcher.operator(), matcher.value);
+    let condition = format!("{label}{}{:?}", matcher.operator(), matcher.value());
     format!("nothing fits {condition}{hint}. There is: {}", some_of(&values))
 }
 

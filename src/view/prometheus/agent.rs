@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{Compression, Format};
 use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
-use crate::store::StoreStats;
+use crate::store::{Persistence, StoreStats, Tier, TierStats};
 use crate::units::ErrorClass;
 
 const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
@@ -164,6 +164,24 @@ impl Page<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
+    /// One gauge per tier; a family without any is left out.
+    fn by_tier<V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Tier, V)>,
+    ) -> fmt::Result {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (tier, value) in values {
+            encoder.encode_family(&[("tier", tier.as_str())])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
     /// One counter per label set; sets whose count is 0 are left out, and a family without any as well.
     fn counters<S: EncodeLabelSet>(
         &mut self,
@@ -261,20 +279,41 @@ impl AgentView {
 
     fn ring(&self, page: &mut Page<'_>) -> fmt::Result {
         let store = &self.store;
-        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-        page.whole("ringside_agent_store_used_bytes", "Bytes that hold history.", bytes(store.used_bytes))?;
-        page.whole("ringside_agent_store_budget_bytes", "Most bytes that may.", bytes(store.budget_bytes))?;
+        page.whole("ringside_agent_store_used_bytes", "Bytes that hold history.", whole(store.used_bytes))?;
+        page.whole("ringside_agent_store_budget_bytes", "Most bytes that may.", whole(store.budget_bytes))?;
         page.whole("ringside_agent_store_ticks", "Ticks that can be read.", store.ticks)?;
         page.whole("ringside_agent_store_samples", "Values that can be read.", store.samples)?;
         page.counter("ringside_agent_store_evicted_ticks", "Ticks dropped to keep the budget.", store.evicted_ticks)?;
-        match store.oldest {
-            Some(wall) => page.gauge(
+        if let Some(wall) = store.oldest {
+            page.gauge(
                 "ringside_agent_store_oldest_timestamp_seconds",
                 "Wall clock of the oldest tick that can be read.",
                 seconds(wall.0),
-            ),
-            None => Ok(()),
+            )?;
         }
+        self.tiers(page)?;
+        self.store.persistence.as_ref().map_or(Ok(()), |persistence| ring_file(page, persistence))
+    }
+
+    fn tiers(&self, page: &mut Page<'_>) -> fmt::Result {
+        type Number = fn(&TierStats) -> u64;
+        let numbers: [(&str, &str, Number); 4] = [
+            ("ringside_ring_tier_bytes", "Bytes that hold the history of a tier.", |tier| whole(tier.used_bytes)),
+            ("ringside_ring_tier_budget_bytes", "Most bytes that may.", |tier| whole(tier.budget_bytes)),
+            ("ringside_ring_tier_points", "Ticks or buckets of a tier that can be read.", |tier| tier.points),
+            ("ringside_ring_tier_samples", "Values of a tier that can be read.", |tier| tier.samples),
+        ];
+        let tiers = &self.store.tiers;
+        for (name, help, number) in numbers {
+            let values = tiers.iter().map(|one| (one.tier, i64::try_from(number(one)).unwrap_or(i64::MAX)));
+            page.by_tier(name, help, values)?;
+        }
+        let oldest = tiers.iter().filter_map(|one| Some((one.tier, seconds(one.oldest?.0))));
+        page.by_tier(
+            "ringside_ring_tier_oldest_timestamp_seconds",
+            "Wall clock of a tier's oldest tick or bucket.",
+            oldest,
+        )
     }
 
     fn answering(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -329,6 +368,25 @@ impl AgentView {
     }
 }
 
+/// How it stands with the file of `--data-dir`. Without one there is nothing to show.
+fn ring_file(page: &mut Page<'_>, persistence: &Persistence) -> fmt::Result {
+    let Persistence { active, failure: _, failures, written_bytes, file_bytes, syncs, damaged } = persistence;
+    page.whole("ringside_ring_file_active", "Whether history is being written to the ring file.", u64::from(*active))?;
+    page.whole("ringside_ring_file_bytes", "Size of the ring file.", *file_bytes)?;
+    page.counter("ringside_ring_file_failures", "Times that writing to the ring file had to be given up.", *failures)?;
+    page.counter("ringside_ring_file_written_bytes", "Bytes written to the ring file.", *written_bytes)?;
+    page.counter("ringside_ring_file_syncs", "Barriers (fdatasync) on the ring file.", *syncs)?;
+    page.counter(
+        "ringside_ring_file_damaged",
+        "Pieces of the ring file that were damaged when it was opened, and were left out.",
+        *damaged,
+    )
+}
+
+fn whole(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds shown as seconds need no more than 53 bits")]
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
@@ -337,6 +395,7 @@ fn seconds(nanos: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::UnixNanos;
 
     #[test]
     fn a_counter_an_info_and_a_unit_become_text_0_0_4() {
@@ -354,5 +413,69 @@ mod tests {
         let usage = ProcessUsage::read(None);
         assert!(usage.cpu_nanos.unwrap() > 0);
         assert!(usage.resident_pages.unwrap() > 0);
+    }
+
+    fn told(store: StoreStats) -> String {
+        let view = AgentView {
+            sample: Arc::new(NodeSample::default()),
+            store,
+            counts: Arc::default(),
+            process: ProcessUsage::default(),
+            scrapers: 0,
+            untracked_scrapes: 0,
+        };
+        encode(view, Format::Text).unwrap()
+    }
+
+    #[test]
+    fn each_tier_of_the_ring_is_told_and_an_empty_one_has_no_oldest() {
+        let of = |tier, points, oldest| TierStats {
+            tier,
+            used_bytes: 1 << 33,
+            budget_bytes: 1 << 34,
+            points,
+            samples: 7,
+            oldest,
+            newest: None,
+        };
+        let oldest = Some(UnixNanos(1_500_000_000));
+        let tiers = vec![of(Tier::Tick, 120, oldest), of(Tier::Minute, 0, None)];
+        let text = told(StoreStats { tiers, ..StoreStats::default() });
+        for line in [
+            "# TYPE ringside_ring_tier_bytes gauge",
+            "ringside_ring_tier_bytes{tier=\"tick\"} 8589934592",
+            "ringside_ring_tier_budget_bytes{tier=\"1m\"} 17179869184",
+            "ringside_ring_tier_points{tier=\"tick\"} 120",
+            "ringside_ring_tier_samples{tier=\"1m\"} 7",
+            "ringside_ring_tier_oldest_timestamp_seconds{tier=\"tick\"} 1.5",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("oldest_timestamp_seconds{tier=\"1m\"}"), "{text}");
+    }
+
+    #[test]
+    fn the_ring_file_is_told_of_where_there_is_one() {
+        assert!(!told(StoreStats::default()).contains("ringside_ring_file"));
+        let persistence = Persistence {
+            active: false,
+            failure: Some("no room".to_owned()),
+            failures: 3,
+            written_bytes: 4096,
+            file_bytes: 35_000_320,
+            syncs: 5,
+            damaged: 1,
+        };
+        let text = told(StoreStats { persistence: Some(persistence), ..StoreStats::default() });
+        for line in [
+            "ringside_ring_file_active 0",
+            "ringside_ring_file_bytes 35000320",
+            "ringside_ring_file_failures_total 3",
+            "ringside_ring_file_written_bytes_total 4096",
+            "ringside_ring_file_syncs_total 5",
+            "ringside_ring_file_damaged_total 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
     }
 }

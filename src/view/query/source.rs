@@ -4,13 +4,17 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use crate::store::Store;
 use crate::units::{MonotonicNanos, UnixNanos};
+use crate::view::Answer;
 use crate::view::api::{HistoryList, Node, Now, Problem, answer_at, parse_instant, percent_encode};
+use crate::view::prometheus::Labels;
+use crate::view::remote::{self, Limits, Remote, RemoteError};
 use crate::view::top::client::Agent;
 use crate::view::top::format::clean;
 use crate::view::top::{TopError, runtime};
@@ -20,6 +24,11 @@ use super::{AskError, QueryArgs};
 
 /// How long one piece of an answer may take: it is read from compressed history.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Nobody waits on the other end of a ring in this process.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+const EXPORT: &str = "/api/v1/export";
 
 /// Somebody who answers.
 pub(super) enum Source {
@@ -71,23 +80,24 @@ impl Source {
     pub(super) fn export(
         &self,
         question: &Question,
-        mut piece: impl FnMut(&[u8]) -> io::Result<()>,
+        piece: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), AskError> {
-        let target = format!(
-            "/api/v1/export?match%5B%5D={}&start={}&end={}&format=openmetrics",
+        let asked = format!(
+            "match%5B%5D={}&start={}&end={}&format=openmetrics",
             percent_encode(&question.selector),
             seconds(question.start),
             seconds(question.end)
         );
         match self {
             Self::Agent(agent, runtime) => {
+                let target = format!("{EXPORT}?{asked}");
                 let streamed = runtime.block_on(agent.stream(&target, DEADLINE, piece));
                 streamed.map_err(|error| match error {
                     TopError::Output(error) => AskError::Output(error),
                     other => other.into(),
                 })
             }
-            Self::Ring(_) => piece(self.text(&target)?.as_bytes()).map_err(AskError::Output),
+            Self::Ring(store) => exported(store, &asked, piece),
         }
     }
 
@@ -107,12 +117,34 @@ fn answered(store: &Store, target: &str) -> Result<String, AskError> {
         kind: String::new(),
         detail: format!("{path} cannot be answered without a running agent; start one, or choose another --format"),
     })?;
-    let text = String::from_utf8_lossy(&answer.body).into_owned();
-    if answer.status < 300 {
-        return Ok(text);
+    if answer.status < 300 { Ok(String::from_utf8_lossy(&answer.body).into_owned()) } else { Err(refused(&answer)) }
+}
+
+/// The export in this process. Bounds on what one client may ask are not for who has the ring to himself.
+fn exported(store: &Store, query: &str, mut piece: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), AskError> {
+    let limits = Limits { series: usize::MAX, samples: usize::MAX, ..Limits::default() };
+    let remote = Remote { limits, ..Remote::new(store.clone(), Labels::Full) };
+    let now = Now { wall: Now::read().wall, monotonic: MonotonicNanos(0) };
+    let mut unwritten = None;
+    let mut pipe = |bytes: Bytes| {
+        piece(&bytes).map_err(|error| {
+            unwritten = Some(error);
+            RemoteError::Gone
+        })
+    };
+    let written = remote::export(Some(query), now, &remote.limits)
+        .and_then(|export| export.write(&remote, Instant::now() + A_DAY, &mut pipe));
+    match (written, unwritten) {
+        (_, Some(error)) => Err(AskError::Output(error)),
+        (written, None) => written.map_err(|error| refused(&error.into_answer(EXPORT))),
     }
-    let problem: Problem = serde_json::from_str(&text).map_err(AskError::Json)?;
-    Err(AskError::Refused { kind: problem.kind, detail: clean(&problem.detail).into_owned() })
+}
+
+fn refused(answer: &Answer) -> AskError {
+    match serde_json::from_slice::<Problem>(&answer.body) {
+        Ok(problem) => AskError::Refused { kind: problem.kind, detail: clean(&problem.detail).into_owned() },
+        Err(error) => AskError::Json(error),
+    }
 }
 
 /// Opens the ring of an agent that does not run, to read it.

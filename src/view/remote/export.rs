@@ -10,16 +10,16 @@ use bytes::Bytes;
 use super::limits::{Limits, RemoteError};
 use super::messages::{Label, Sample};
 use super::samples::{RangeMs, walls};
-use super::select::{Selected, select};
+use super::select::{NAME, Selected, select};
 use super::{Pipe, Remote};
+use crate::store::query::matcher::Matcher;
+use crate::store::query::selector::Selector;
 use crate::units::UnixNanos;
 use crate::view::api::{Now, Query, parse_instant};
-use crate::view::matcher::Matcher;
 use crate::view::prometheus::Format;
 use crate::view::prometheus::encoder::push_header;
 use crate::view::prometheus::labels::push_escaped;
 use crate::view::prometheus::number::Number;
-use crate::view::selector::{self, NAME};
 
 /// Text that is gathered before it is handed on.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -66,8 +66,7 @@ impl Export {
             if selectors.len() >= limits.queries {
                 return Err(RemoteError::TooMany { what: "too many match[]", most: limits.queries });
             }
-            let parsed = selector::parse(text);
-            selectors.push(parsed.map_err(|error| RemoteError::BadParameter(format!("match[]={text}: {error}")))?);
+            selectors.push(matchers(text).map_err(|why| RemoteError::BadParameter(format!("match[]={text}: {why}")))?);
         }
         if selectors.is_empty() {
             let why = "match[] is missing; say which series: match[]=container_memory_rss{namespace=\"shop\"}";
@@ -122,6 +121,18 @@ impl Export {
     }
 }
 
+/// Everything that a selector says, its name among it.
+fn matchers(text: &str) -> Result<Vec<Matcher>, String> {
+    let Selector { name, mut matchers } = Selector::parse(text).map_err(|error| error.to_string())?;
+    matchers.extend(name.map(|name| Matcher::equal(NAME, &name)));
+    if matchers.iter().all(|matcher| matcher.fits("")) {
+        let why = "this selects every series there is; name a metric, or give at least one matcher that an absent label \
+                   does not fit";
+        return Err(why.to_owned());
+    }
+    Ok(matchers)
+}
+
 /// Name and labels as they stand before each value.
 fn head(series: &Selected) -> String {
     let mut head = series.family.name.to_owned();
@@ -150,4 +161,18 @@ fn push_line(out: &mut Vec<u8>, head: &str, sample: Sample) {
     let fraction = milliseconds % 1000 + 1000;
     out.extend(itoa::Buffer::new().format(fraction).bytes().skip(1));
     out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_select_everything_is_refused() {
+        for text in ["{}", r#"{a=""}"#, r#"{a=~".*"}"#, r#"{a!="x"}"#] {
+            assert!(matchers(text).unwrap_err().starts_with("this selects every series"), "{text}");
+        }
+        assert!(matchers(r#"{a!=""}"#).is_ok());
+        assert!(matchers("up{}").unwrap().iter().all(|matcher| matcher.label() == NAME && matcher.fits("up")));
+    }
 }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use crate::store::query::matcher::MatcherError;
 use crate::view::Answer;
 use crate::view::api::Problem;
-use crate::view::matcher::MatcherError;
 
 /// Bounds on one request and on all together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,8 +22,8 @@ use super::messages::{
 use super::samples::{RangeMs, walls};
 use super::select::{Selection, select};
 use super::{Pipe, Remote};
+use crate::store::query::matcher::{Comparison, Matcher};
 use crate::units::UnixNanos;
-use crate::view::matcher::{Comparison, Matcher};
 
 /// Bytes of a sample in a [`ReadResponse`].
 const SAMPLE_BYTES: usize = 18;

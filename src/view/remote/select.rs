@@ -11,9 +11,9 @@ use super::limits::{Limits, RemoteError};
 use super::messages::Label;
 use crate::sample::catalogue::Table;
 use crate::sample::{MachineFacts, Roster, Subject};
+use crate::store::query::matcher::Matcher;
 use crate::store::{Remembered, Store};
 use crate::units::UnixNanos;
-use crate::view::matcher::Matcher;
 use crate::view::prometheus::families;
 use crate::view::prometheus::family::{Family, Series};
 use crate::view::prometheus::labels::pairs;
@@ -21,7 +21,9 @@ use crate::view::prometheus::layout::{Entry, Layout, Rows, Scope};
 use crate::view::prometheus::reading::Reading;
 use crate::view::prometheus::shares::Formula;
 use crate::view::prometheus::{Labels, encoder};
-use crate::view::selector::NAME;
+
+/// The label that holds a metric's name.
+pub const NAME: &str = "__name__";
 
 /// One subject's part of a series.
 #[derive(Debug, Clone)]
@@ -88,15 +90,14 @@ pub fn select(
     let tables: BTreeSet<Table> = families.iter().flat_map(|family| family.series).flat_map(tables_of).collect();
     // Who is alive is asked whatever the clock says: it may have been set back.
     let remembered = store.remembered();
-    let wanted = |known: &&Remembered| {
-        tables.contains(&known.subject.table) && (known.last_tick >= newest.tick || known.last_wall >= since)
-    };
+    let wanted =
+        |known: &&Remembered| tables.contains(&known.subject.table) && (known.alive || known.last_wall >= since);
     let (mut roster, mut gone) = (Roster::default(), BTreeSet::new());
     for known in remembered.iter().filter(wanted) {
         if let Some(subjects) = roster.subjects_mut(known.subject.table) {
             subjects.push(Arc::clone(&known.subject));
         }
-        if known.last_tick < newest.tick {
+        if !known.alive {
             gone.insert(known.subject.id);
         }
     }

@@ -108,7 +108,7 @@ fn fate_word(fate: Option<Fate>) -> &'static str {
 /// The table of `--once`: three columns for each number, the last one the change.
 pub(super) fn table(args: &TopArgs, diff: &Diff) -> String {
     let shown = COLUMNS.iter().filter(|column| wide(args) || matches!(column.title, "CPU" | "MEM"));
-    let mut heading: Vec<String> = ["NAMESPACE", "POD", "NAME", ""].map(str::to_owned).into();
+    let mut heading: Vec<String> = ["NAMESPACE", "POD", "NAME", "FATE"].map(str::to_owned).into();
     for column in shown.clone() {
         heading.extend([column.title.to_owned(), "THEN".to_owned(), "CHANGE".to_owned()]);
     }

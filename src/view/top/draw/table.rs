@@ -215,9 +215,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: &The
 }
 
 fn why_empty(model: &Model) -> &'static str {
+    let then = model.past.is_some();
     match (&model.node, model.lines.is_empty(), model.what) {
         (None, ..) => " waiting for the agent …",
         (_, false, _) => " nothing has this in its name; esc clears the filter",
+        (_, true, What::Pods) if then => " there were no pods on this node",
+        (_, true, _) if then => " there were no containers on this node; a shows every cgroup",
         (_, true, What::Pods) => " there are no pods on this node",
         (_, true, _) => " there are no containers on this node; a shows every cgroup",
     }

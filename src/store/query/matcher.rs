@@ -3,7 +3,8 @@
 //! In: a label's name, one of `=`, `!=`, `=~`, `!~`, and a value, from a selector's text or a remote read's message. Out:
 //! [`Matcher`], ready to be asked. An absent label has the empty value, as in PromQL. Regular expressions are anchored
 //! at both ends; their text and what they compile to are bounded, and they match in linear time. They are those of the
-//! `regex` crate, which are RE2's but that `\d`, `\w`, `\s` and `\b` know all of Unicode. Next: `selector`, `remote`.
+//! `regex` crate, which are RE2's but that `\d`, `\w`, `\s` and `\b` know all of Unicode. Next: [`selector`](super::selector),
+//! [`answer`](super::answer) and, for series under Prometheus' names, `view/remote`.
 
 use regex::{Regex, RegexBuilder};
 
@@ -58,8 +59,8 @@ pub enum MatcherError {
 
 #[derive(Debug, Clone)]
 enum Test {
-    Equal(String),
-    NotEqual(String),
+    Equal,
+    NotEqual,
     Matches(Regex),
     MatchesNot(Regex),
 }
@@ -68,6 +69,7 @@ enum Test {
 #[derive(Debug, Clone)]
 pub struct Matcher {
     label: String,
+    value: String,
     test: Test,
 }
 
@@ -78,18 +80,41 @@ impl Matcher {
     /// [`MatcherError`] when the value is a regular expression that cannot be used.
     pub fn new(label: String, comparison: Comparison, value: String) -> Result<Self, MatcherError> {
         let test = match comparison {
-            Comparison::Equal => Test::Equal(value),
-            Comparison::NotEqual => Test::NotEqual(value),
+            Comparison::Equal => Test::Equal,
+            Comparison::NotEqual => Test::NotEqual,
             Comparison::Matches => Test::Matches(compile(&label, &value)?),
             Comparison::MatchesNot => Test::MatchesNot(compile(&label, &value)?),
         };
-        Ok(Self { label, test })
+        Ok(Self { label, value, test })
+    }
+
+    /// `label="value"`, which can always be used.
+    #[must_use]
+    pub fn equal(label: &str, value: &str) -> Self {
+        Self { label: label.to_owned(), value: value.to_owned(), test: Test::Equal }
     }
 
     /// The label that it looks at; `__name__` is the metric's name.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// What is compared with, as it was meant: without quotes and escapes.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The comparison as it is written.
+    #[must_use]
+    pub const fn operator(&self) -> &'static str {
+        match self.test {
+            Test::Equal => "=",
+            Test::NotEqual => "!=",
+            Test::Matches(_) => "=~",
+            Test::MatchesNot(_) => "!~",
+        }
     }
 
     /// Whether it is a regular expression.
@@ -102,8 +127,8 @@ impl Matcher {
     #[must_use]
     pub fn fits(&self, value: &str) -> bool {
         match &self.test {
-            Test::Equal(wanted) => value == wanted,
-            Test::NotEqual(unwanted) => value != unwanted,
+            Test::Equal => self.value == value,
+            Test::NotEqual => self.value != value,
             Test::Matches(regex) => regex.is_match(value),
             Test::MatchesNot(regex) => !regex.is_match(value),
         }
