@@ -244,7 +244,8 @@ fn loop_of(number: usize, folder: &Path, cgroups: &Cgroups) -> String {
     notes.check(&kept, &format!("agent {number}, its folder"));
     for name in &gone {
         let id = format!("/{}/{name}", cgroups.name);
-        let values = kept.iter().filter(|((of, column, _), value)| of == &id && *column == COLUMNS[0] && value.is_u64());
+        let values =
+            kept.iter().filter(|((of, column, _), value)| of == &id && *column == COLUMNS[0] && value.is_u64());
         assert!(values.count() >= 3, "{id} is gone and not answered for");
     }
 
@@ -255,6 +256,9 @@ fn loop_of(number: usize, folder: &Path, cgroups: &Cgroups) -> String {
     for (key, value) in &kept {
         assert_eq!(points.get(key), Some(value), "{key:?} is told by the folder and not by the agent");
     }
+    let busy = format!("{}%7Bid%3D%22%2F{}%2Fbusy%22%7D", COLUMNS[0], cgroups.name);
+    let answer = http::get(life.address, &format!("/api/v1/history?select={busy}&start=-1h"), &[]).unwrap().json();
+    let numbers = answer["series"].as_array().unwrap().len();
     drop(life);
 
     let log = fs::read_to_string(folder.join("log")).unwrap();
@@ -263,10 +267,14 @@ fn loop_of(number: usize, folder: &Path, cgroups: &Cgroups) -> String {
     }
     let ends = fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(ends, ["ring"], "nothing is set aside or left behind");
-    assert!(notes.certain.len() > KILLS * COLUMNS.len(), "too little was told to prove anything: {}", notes.certain.len());
+    assert!(
+        notes.certain.len() > KILLS * COLUMNS.len(),
+        "too little was told to prove anything: {}",
+        notes.certain.len()
+    );
     format!(
         "agent {number}: {KILLS} kills, {answered} lives answered before their kill, {polls} polls; {} points told a tick \
-         before a kill all kept; {} later ticks lost; {} starts found torn pieces",
+         before a kill all kept; {} later ticks lost; {} starts found torn pieces; one cgroup had {numbers} numbers",
         notes.certain.len(),
         notes.missing_late,
         log.matches("damaged").count()

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::keeper::Keeper;
 use super::tests::{At, all, sample, subject};
 use super::*;
 use crate::sample::catalogue::Table;
 use crate::sample::row::{Cell, Row};
-use crate::sample::{
-    CgroupIdentity, CgroupKind, Metadata, QosClass, Roster, Runtime, Subject, SubjectId, SubjectIds, Workload,
-};
+use crate::sample::{CgroupIdentity, CgroupKind, Metadata, QosClass, Roster, Runtime, Subject, SubjectIds, Workload};
 use crate::units::{Limit, MonotonicNanos};
 
 const BUDGET: usize = LEAST_BUDGET_BYTES;
@@ -55,7 +54,8 @@ fn container(id: u64) -> Arc<Subject> {
         qos: Some(QosClass::Burstable),
         outer_container: None,
     };
-    let workload = Workload { identity, inode: 1000 + id, metadata: Some(Arc::new(metadata)), created_at: UnixNanos(4) };
+    let workload =
+        Workload { identity, inode: 1000 + id, metadata: Some(Arc::new(metadata)), created_at: UnixNanos(4) };
     let plain = subject(id, Table::Cgroup);
     let workload = Some(Arc::new(workload));
     Arc::new(Subject { workload, name: format!("/kubepods/web-{id}").into(), ..Arc::unwrap_or_clone(plain) })
@@ -235,7 +235,10 @@ fn every_tick_value_instant_and_name_comes_back_after_an_orderly_restart() {
     assert_eq!(ring.store.stats().persistence.unwrap().damaged, 0);
     model.check(&ring.store, "after the restart");
     assert_eq!(remembered(&ring.store), before);
-    assert_eq!(before.iter().map(|known| (known.0, known.2)).collect::<Vec<_>>(), [(1, 197), (2, 150), (3, 197), (4, 197)]);
+    assert_eq!(
+        before.iter().map(|known| (known.0, known.2)).collect::<Vec<_>>(),
+        [(1, 197), (2, 150), (3, 197), (4, 197)]
+    );
     model.append_many(&mut ring, 3);
     assert_eq!(ring.store.stats().ticks, 200);
     model.check(&ring.store, "with more ticks");
@@ -329,7 +332,7 @@ fn a_wall_clock_that_jumps_loses_and_doubles_nothing_also_over_a_restart() {
 
 #[test]
 fn another_size_of_the_ring_keeps_the_newest_history() {
-    let mut model = Model::new(&node_and(&[2, 3, 4, 5, 6]));
+    let mut model = Model::new(&node_and(&(2..22).collect::<Vec<_>>()));
     let mut ring = open_with(model.path(), BOOT, 4 * BUDGET);
     model.append_many(&mut ring, 2500);
     model.check(&ring.store, "before");
@@ -479,7 +482,10 @@ fn a_disk_without_room_or_read_only_costs_nothing_but_time() {
         let mut ring = model.open();
         model.append_many(&mut ring, 150);
         let persistence = ring.store.stats().persistence.unwrap();
-        assert!(!persistence.active && persistence.failure.as_ref().is_some_and(|text| text.contains(why)), "{persistence:?}");
+        assert!(
+            !persistence.active && persistence.failure.as_ref().is_some_and(|text| text.contains(why)),
+            "{persistence:?}"
+        );
         model.check(&ring.store, "in memory");
         mount.remount(good);
         wait(|| ring.store.stats().persistence.unwrap().active);
@@ -489,6 +495,31 @@ fn a_disk_without_room_or_read_only_costs_nothing_but_time() {
         model.check(&open_with(copy.path(), BOOT, BUDGET).store, "after a kill");
         drop(ring);
         model.check(&model.open().store, "after the disk came back");
+    }
+}
+
+#[test]
+fn what_happened_while_the_disk_was_away_is_in_the_file_when_it_is_back() {
+    let mut model = Model::new(&node_and(&[2, 3]));
+    let mut ring = open(&RingOptions { budget_bytes: BUDGET, boot: BOOT, data_dir: None }).unwrap();
+    let dir = DataDir { path: model.path().to_owned(), retry: Duration::ZERO };
+    let geometry = super::open::geometry(Shares::of(BUDGET));
+    let mut keeper = Keeper::new(Arc::clone(&ring.store.shared), dir, geometry, None, BOOT);
+    keeper.turn(false);
+    for (round, (with, without)) in [(10, 20), (50, 60), (5, 0), (1, 200), (119, 1), (3, 0)].into_iter().enumerate() {
+        for _ in 0..with {
+            model.append(&mut ring);
+            keeper.turn(false);
+        }
+        keeper.give_up();
+        model.follow(&node_and(&[3, 10 + round as u64]));
+        model.append_many(&mut ring, without);
+        keeper.turn(false);
+        let copy = damaged_copy(&model, |_| {});
+        let again = open_with(copy.path(), BOOT, BUDGET);
+        model.check(&again.store, &format!("round {round}"));
+        assert_eq!(again.store.stats().ticks, model.tick, "round {round}");
+        assert_eq!(remembered(&again.store), remembered(&ring.store), "round {round}");
     }
 }
 
