@@ -279,18 +279,19 @@ impl Loaded {
         for head in &heads {
             self.follow(head);
         }
-        if let Some((newest, roster)) = heads.iter().rev().find_map(Head::newest)
-            && newest.serial >= told.max(sealed)
-        {
-            let living = ids_of(roster);
-            for known in self.ledger.subjects.values_mut() {
-                known.alive = living.binary_search(&known.subject.id).is_ok();
-            }
-        }
+        let newest = heads.iter().rev().find_map(Head::newest).map(|(info, roster)| (info.serial, Arc::clone(roster)));
         for (head, log) in heads.iter_mut().zip(&recovered.logs) {
             if head.frames.first().is_some_and(|info| info.serial <= sealed) {
                 // What is in a segment already is not taken again.
                 *head = self.replay(log, sealed);
+            }
+        }
+        if let Some((newest, roster)) = newest
+            && newest >= told.max(sealed)
+        {
+            let living = ids_of(&roster);
+            for known in self.ledger.subjects.values_mut() {
+                known.alive = living.binary_search(&known.subject.id).is_ok();
             }
         }
         // A head that was logged anew, because the disk had failed, is in both logs; the newer one has more of it.
