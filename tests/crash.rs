@@ -38,7 +38,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A busy machine is slow to start an agent, and slow to answer.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Below the agent's folder: a cgroup is made for it, and removed, in each of these lives.
+/// Once in so many lives a cgroup comes and goes.
 const CHURN: usize = 10;
 
 const COLUMNS: [&str; 3] = ["cpu_usage_usec", "memory_current_bytes", "pids_current"];
@@ -260,6 +260,7 @@ fn loop_of(number: usize, folder: &Path, cgroups: &Cgroups) -> String {
     let answer = http::get(life.address, &format!("/api/v1/history?select={busy}&start=-1h"), &[]).unwrap().json();
     let numbers = answer["series"].as_array().unwrap().len();
     drop(life);
+    assert_eq!(numbers, 1, "a cgroup that lives on is one subject through all lives");
 
     let log = fs::read_to_string(folder.join("log")).unwrap();
     for fault in ["in memory only", "is kept as", "panicked"] {
@@ -274,7 +275,7 @@ fn loop_of(number: usize, folder: &Path, cgroups: &Cgroups) -> String {
     );
     format!(
         "agent {number}: {KILLS} kills, {answered} lives answered before their kill, {polls} polls; {} points told a tick \
-         before a kill all kept; {} later ticks lost; {} starts found torn pieces; one cgroup had {numbers} numbers",
+         before a kill all kept; {} later ticks lost; {} starts found torn pieces",
         notes.certain.len(),
         notes.missing_late,
         log.matches("damaged").count()

@@ -275,20 +275,24 @@ impl Loaded {
         // The newest tick that the directory knows of, and the newest one in a segment.
         let told = self.ledger.subjects.values().map(|known| known.last_tick).max().unwrap_or(0);
         let sealed = self.serial;
-        let mut heads: Vec<Head> = recovered.logs.iter().map(|log| self.replay(log, 0)).collect();
-        for head in &heads {
+        let mut heads: Vec<(Head, BootId)> = recovered.logs.iter().map(|log| self.replay(log, 0)).collect();
+        for (head, _) in &heads {
             self.follow(head);
         }
-        let newest = heads.iter().rev().find_map(Head::newest).map(|(info, roster)| (info.serial, Arc::clone(roster)));
+        let newest = heads.iter().rev().find_map(|(head, boot)| {
+            let (info, roster) = head.newest()?;
+            Some((info.serial, Arc::clone(roster), *boot))
+        });
         for (head, log) in heads.iter_mut().zip(&recovered.logs) {
-            if head.frames.first().is_some_and(|info| info.serial <= sealed) {
+            if head.0.frames.first().is_some_and(|info| info.serial <= sealed) {
                 // What is in a segment already is not taken again.
                 *head = self.replay(log, sealed);
             }
         }
-        if let Some((newest, roster)) = newest
+        if let Some((newest, roster, boot)) = newest
             && newest >= told.max(sealed)
         {
+            self.boot = boot;
             let living = ids_of(&roster);
             for known in self.ledger.subjects.values_mut() {
                 known.alive = living.binary_search(&known.subject.id).is_ok();
@@ -296,14 +300,14 @@ impl Loaded {
         }
         // A head that was logged anew, because the disk had failed, is in both logs; the newer one has more of it.
         let mut next = u64::MAX;
-        for head in heads.iter_mut().rev() {
+        for (head, _) in heads.iter_mut().rev() {
             head.truncate(next);
             next = head.frames.first().map_or(next, |info| info.serial);
         }
-        for head in &heads {
+        for (head, boot) in &heads {
             let Some((newest, _)) = head.newest() else { continue };
             self.serial = newest.serial;
-            self.sealer.boot = self.boot;
+            self.sealer.boot = *boot;
             if let Some(info) = self.sealer.seal(head) {
                 self.sealer.make_room(&mut self.arenas, Tier::Tick);
                 let framed = self.sealer.framed(Tier::Tick);
@@ -320,9 +324,10 @@ impl Loaded {
         }
     }
 
-    /// The frames of a log whose serials come after `before`.
-    fn replay(&mut self, log: &file::Log, before: u64) -> Head {
+    /// The frames of a log whose serials come after `before`, and the boot at which it was written.
+    fn replay(&mut self, log: &file::Log, before: u64) -> (Head, BootId) {
         let mut head = Head::default();
+        let mut boot = self.boot;
         let mut roster: Option<Arc<Roster>> = None;
         let (mut expected, mut alone) = (0, true);
         for (index, record) in log.records() {
@@ -331,7 +336,10 @@ impl Loaded {
             expected = index + 1;
             match FrameKind::of(record) {
                 Some(FrameKind::Roster) => match record.get(1..).and_then(directory::decode) {
-                    Some(message) => roster = Some(self.take_roster(message)),
+                    Some(message) => {
+                        boot = boot_of(&message.boot);
+                        roster = Some(self.take_roster(message));
+                    }
                     None => self.damaged.records += 1,
                 },
                 Some(FrameKind::Difference) if alone => {}
@@ -347,7 +355,7 @@ impl Loaded {
                 None => self.damaged.records += 1,
             }
         }
-        head
+        (head, boot)
     }
 
     /// Notes until when each subject of a head was there.
@@ -368,7 +376,6 @@ impl Loaded {
     }
 
     fn take_roster(&mut self, mut message: directory::DirectoryMessage) -> Arc<Roster> {
-        self.boot = boot_of(&message.boot);
         self.greatest_id = self.greatest_id.max(message.greatest_id);
         for told in directory::subjects(&mut message) {
             // The directory may have been written later, and know better.
@@ -414,11 +421,16 @@ impl Loaded {
         self.greatest_id = self.greatest_id.max(greatest);
     }
 
-    /// Ids for this run: those of the subjects that were alive go on, if the machine has not started anew.
+    /// Ids for this run: those of the subjects seen at this boot go on. Of those that the newest tick does not know some may
+    /// live: an agent that was killed soon after its start had not found them yet. Who is really gone does not come back,
+    /// since a cgroup's inode is not used again before the machine starts anew.
     fn ids(&self, boot: BootId) -> SubjectIds {
         let goes_on = boot != BootId::default() && boot == self.boot;
-        let living = self.ledger.subjects.values().filter(|known| goes_on && known.alive);
-        SubjectIds::after(self.greatest_id, living.map(|known| Arc::clone(&known.subject)))
+        let extents = Tier::ALL.into_iter().flat_map(|tier| self.arenas.of(tier).extents());
+        let of_boot = extents.filter(|extent| extent.info.boot == boot).map(|extent| extent.info.first).min();
+        let seen = |known: &&Remembered| goes_on && of_boot.is_some_and(|first| known.last_tick >= first);
+        let here = self.ledger.subjects.values().filter(seen);
+        SubjectIds::after(self.greatest_id, here.map(|known| Arc::clone(&known.subject)))
     }
 
     fn into_shared(mut self, budget_bytes: usize, shares: Shares, boot: BootId) -> (Arc<Shared>, u64) {
