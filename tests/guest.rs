@@ -378,7 +378,7 @@ fn v1_numbers(guest: &Guest) {
 fn a_wall_clock_that_is_set_loses_and_doubles_no_tick_also_over_a_kill() {
     let guest = Guest::start(CgroupLayout::V2);
     let start = || guest.start_agent(&["--data-dir", "/run/ring", "--ring-bytes", "4MiB"]);
-    let kept = || guest.agent_get("/api/v1/ring").json()["ticks"].as_u64().unwrap();
+    let kept = || guest.agent_get("/api/v1/node").json()["store"]["ticks"].as_u64().unwrap();
     let wait_ticks =
         |ticks| {
             let then = kept() + ticks;
