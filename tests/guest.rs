@@ -373,3 +373,43 @@ fn v1_numbers(guest: &Guest) {
     assert_is(guest, "container_spec_memory_limit_bytes", &[("id", &greedy)], || f64::from(16 << 20));
     assert_promtool_accepts(guest.agent_get("/metrics").text());
 }
+
+#[test]
+fn a_wall_clock_that_is_set_loses_and_doubles_no_tick_also_over_a_kill() {
+    let guest = Guest::start(CgroupLayout::V2);
+    let start = || guest.start_agent(&["--data-dir", "/run/ring", "--ring-bytes", "4MiB"]);
+    let kept = || guest.agent_get("/api/v1/node").json()["store"]["ticks"].as_u64().unwrap();
+    let wait_ticks =
+        |ticks| {
+            let then = kept() + ticks;
+            wait_until("more ticks", PATIENCE, || {
+                if kept() >= then { Ok(()) } else { Err(format!("{} of {then}", kept())) }
+            });
+        };
+    // Every tick once: as many points as ticks, of which some may come between the questions.
+    let points = || {
+        let before = kept();
+        let query = "metric=meminfo_mem_available_bytes&start=1&end=4000000000";
+        let answer = guest.agent_get(&format!("/api/v1/node/history?{query}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let points = answer.json()["points"].as_array().unwrap().clone();
+        let count = points.len() as u64;
+        assert!((before..=kept()).contains(&count), "{before} <= {count} <= {}", kept());
+        points
+    };
+    start();
+    for seconds in [3_600, -3_600, -10 * 31_557_600_i64] {
+        wait_ticks(3);
+        guest.sh(&format!("date -s @$(($(date +%s) + {seconds}))"));
+    }
+    wait_ticks(3);
+    let told = points();
+    guest.sh("sleep 2; kill -KILL $(cat /run/agent.pid); while kill -0 $(cat /run/agent.pid) 2>/dev/null; do sleep 0.1; done");
+    start();
+    wait_ticks(3);
+    let again = points();
+    assert_eq!(again[..told.len()], told[..], "what was told is told again, at the same place");
+    guest.sh("date -s @$(($(date +%s) + 315576000))");
+    wait_ticks(3);
+    assert_eq!(points()[..told.len()], told[..]);
+}

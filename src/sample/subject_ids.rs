@@ -42,7 +42,7 @@ impl SubjectIds {
     }
 
     /// The id of a subject that is new to this run.
-    pub(super) fn next(&mut self, table: Table, owner: Option<SubjectId>, name: &Arc<str>, inode: u64) -> SubjectId {
+    pub(crate) fn next(&mut self, table: Table, owner: Option<SubjectId>, name: &Arc<str>, inode: u64) -> SubjectId {
         let key = Key { table, owner, name: Arc::clone(name), inode };
         self.known.remove(&key).unwrap_or_else(|| {
             self.greatest += 1;

@@ -352,6 +352,22 @@ impl Head {
         self.rosters.get(info.roster)
     }
 
+    /// Its newest frame, with the roster of it.
+    pub fn newest(&self) -> Option<(&FrameInfo, &Arc<Roster>)> {
+        let info = self.frames.last()?;
+        Some((info, self.roster_of(info)?))
+    }
+
+    /// Forgets the frames from a serial on.
+    pub fn truncate(&mut self, serial: u64) {
+        let kept = self.frames.partition_point(|info| info.serial < serial);
+        if let Some(first) = self.frames.get(kept) {
+            self.bytes.truncate(first.bytes.start);
+            self.rows.truncate(first.rows.start);
+            self.frames.truncate(kept);
+        }
+    }
+
     /// Makes its epoch greater than one that was used before.
     pub fn epoch_after(&mut self, used: u64) {
         self.epoch = self.epoch.max(used + 1);

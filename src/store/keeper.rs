@@ -14,11 +14,13 @@ use super::Shared;
 use super::directory::DirectoryBuilder;
 use super::file::{self, Damaged, FileError, FileStats, Geometry, OpenOptions, RingFile};
 use super::head::FrameKind;
+use super::ledger::Remembered;
 use super::open::DataDir;
 use super::segment::BootId;
 use super::tier::Tier;
 use crate::sample::catalogue::Table;
 use crate::sample::{Roster, Subject, SubjectId};
+use crate::units::UnixNanos;
 
 /// A power loss costs at most what was written since the last barrier. The promise is three times this.
 const BARRIER: Duration = Duration::from_secs(10);
@@ -148,6 +150,8 @@ pub(super) struct Keeper {
 /// One frame on its way into the log.
 struct Record {
     epoch: u64,
+    /// Serial and wall clock of its tick.
+    tick: (u64, UnixNanos),
     roster: Arc<Roster>,
     frame: Vec<u8>,
 }
@@ -191,12 +195,12 @@ impl Keeper {
     /// Whether a frame waits that is not in the log yet.
     fn behind(&self, heads: &super::Heads) -> bool {
         self.file.is_some()
-            && !self.log_full
+            && !(self.log_full && heads.current.epoch == self.epoch)
             && (heads.current.epoch, heads.current.frames.len()) != (self.epoch, self.logged)
             && !heads.current.frames.is_empty()
     }
 
-    fn turn(&mut self, last: bool) {
+    pub(super) fn turn(&mut self, last: bool) {
         if self.file.is_none() && self.failed.is_some_and(|at| at.elapsed() >= self.dir.retry) {
             self.reopen();
         }
@@ -213,6 +217,13 @@ impl Keeper {
                 self.before = self.total(&file);
             }
         }
+    }
+
+    /// As after an error of the disk.
+    #[cfg(test)]
+    pub(super) fn give_up(&mut self) {
+        self.file = None;
+        self.failed = Some(Instant::now());
     }
 
     fn reopen(&mut self) {
@@ -239,7 +250,8 @@ impl Keeper {
             Tier::ALL.into_iter().for_each(|tier| arenas.of_mut(tier).rewrite(framer));
         }
         tracing::info!("history is kept in the ring file again");
-        (self.epoch, self.logged, self.log_full, self.roster) = (0, 0, false, None);
+        // A head that is being sealed may have an epoch of which the file has a log already. It is in a segment soon.
+        (self.epoch, self.logged, self.log_full, self.roster) = (found.newest_epoch, 0, true, None);
         self.described.clear();
         self.directory = None;
         self.failed = None;
@@ -278,7 +290,8 @@ impl Keeper {
             for info in head.frames.iter().skip(from) {
                 let frame = head.bytes.get(info.bytes.clone()).unwrap_or_default().to_vec();
                 let Some(roster) = head.roster_of(info) else { continue };
-                records.push(Record { epoch: head.epoch, roster: Arc::clone(roster), frame });
+                let tick = (info.serial, info.wall);
+                records.push(Record { epoch: head.epoch, tick, roster: Arc::clone(roster), frame });
             }
         }
         records
@@ -286,6 +299,12 @@ impl Keeper {
 
     fn log(&mut self, file: &mut RingFile, record: &Record) -> Result<(), FileError> {
         if record.epoch != self.epoch {
+            // The log that is overwritten may be the only one to tell some names.
+            let changes = self.shared.ledger().changes;
+            if self.directory.is_none_or(|(written, _)| written != changes) {
+                self.write_directory(file)?;
+                self.directory = Some((changes, Instant::now()));
+            }
             file.begin_log(record.epoch)?;
             (self.epoch, self.logged, self.log_full, self.roster) = (record.epoch, 0, false, None);
         }
@@ -298,7 +317,7 @@ impl Keeper {
         let stands_alone = FrameKind::of(&record.frame) == Some(FrameKind::StandsAlone);
         let mut appended = Ok(());
         if !same || stands_alone {
-            appended = self.roster_record(&record.roster).map_or(Ok(()), |bytes| file.append_log(&bytes));
+            appended = self.roster_record(record).map_or(Ok(()), |bytes| file.append_log(&bytes));
             self.roster = Some(Arc::clone(&record.roster));
         }
         match appended.and_then(|()| file.append_log(&record.frame)) {
@@ -313,15 +332,15 @@ impl Keeper {
     }
 
     /// The rows of a roster, and who those are that nothing in the file tells of yet.
-    fn roster_record(&mut self, roster: &Roster) -> Option<Vec<u8>> {
+    fn roster_record(&mut self, record: &Record) -> Option<Vec<u8>> {
         let mut builder = DirectoryBuilder::default();
-        builder.rows(roster);
+        builder.rows(&record.roster);
         builder.message.boot = self.boot.0.to_vec();
-        let ledger = self.shared.ledger();
-        for subject in Table::ALL.into_iter().flat_map(|table| roster.subjects(table)) {
-            let told = self.described.get(&subject.id).is_some_and(|told| Arc::ptr_eq(told, subject));
-            if let (false, Some(known)) = (told, ledger.subjects.get(&subject.id)) {
-                builder.add(known);
+        let (last_tick, last_wall) = record.tick;
+        for subject in Table::ALL.into_iter().flat_map(|table| record.roster.subjects(table)) {
+            if !self.described.get(&subject.id).is_some_and(|told| Arc::ptr_eq(told, subject)) {
+                // The ledger may not know of it yet: the tick tells it last.
+                builder.add(&Remembered { subject: Arc::clone(subject), alive: true, last_tick, last_wall });
                 self.described.insert(subject.id, Arc::clone(subject));
             }
         }

@@ -32,6 +32,8 @@ mod keeper;
 mod ledger;
 mod moment;
 mod open;
+#[cfg(test)]
+mod open_tests;
 pub mod query;
 mod read;
 mod seal;

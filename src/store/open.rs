@@ -276,69 +276,124 @@ impl Loaded {
         }
     }
 
-    /// Makes segments of the heads that were open when the agent ended.
+    /// Makes segments of the heads that were open when the agent ended, and follows who was there in them.
     fn take_logs(&mut self, recovered: &Recovered) {
-        for log in &recovered.logs {
-            let mut head = Head::default();
-            let mut roster: Option<Arc<Roster>> = None;
-            let (mut expected, mut alone) = (0, true);
-            for (index, record) in log.records() {
-                // After a gap the differences build on something that is not there.
-                alone |= index != expected;
-                expected = index + 1;
-                match FrameKind::of(record) {
-                    Some(FrameKind::Roster) => match record.get(1..).and_then(directory::decode) {
-                        Some(message) => roster = Some(self.take_roster(message)),
-                        None => self.damaged.records += 1,
-                    },
-                    Some(FrameKind::Difference) if alone => {}
-                    Some(_) => {
-                        let Some(roster) = &roster else { continue };
-                        alone = false;
-                        let before = head.frames.last().map_or(self.serial, |info| info.serial);
-                        if head.restore(record, roster, before).is_none() {
-                            self.damaged.records += u64::from(!Head::is_known(record, before));
-                            alone = true;
-                        }
-                    }
-                    None => self.damaged.records += 1,
-                }
+        // The newest tick that the directory knows of, and the newest one in a segment.
+        let told = self.ledger.subjects.values().map(|known| known.last_tick).max().unwrap_or(0);
+        let sealed = self.serial;
+        let mut heads: Vec<(Head, BootId)> = recovered.logs.iter().map(|log| self.replay(log, 0)).collect();
+        for (head, _) in &heads {
+            self.follow(head);
+        }
+        let newest = heads.iter().rev().find_map(|(head, boot)| {
+            let (info, roster) = head.newest()?;
+            Some((info.serial, Arc::clone(roster), *boot))
+        });
+        for (head, log) in heads.iter_mut().zip(&recovered.logs) {
+            if head.0.frames.first().is_some_and(|info| info.serial <= sealed) {
+                // What is in a segment already is not taken again.
+                *head = self.replay(log, sealed);
             }
-            let Some(newest) = head.frames.last().map(|info| (info.serial, info.wall)) else { continue };
-            self.sealer.boot = self.boot;
-            let living: Vec<SubjectId> = head.rosters.last().map(|roster| ids_of(roster)).unwrap_or_default();
-            for known in self.ledger.subjects.values_mut().filter(|known| known.alive) {
+        }
+        if let Some((newest, roster, boot)) = newest
+            && newest >= told.max(sealed)
+        {
+            self.boot = boot;
+            let living = ids_of(&roster);
+            for known in self.ledger.subjects.values_mut() {
                 known.alive = living.binary_search(&known.subject.id).is_ok();
-                (known.last_tick, known.last_wall) = newest;
             }
-            if let Some(info) = self.sealer.seal(&head) {
+        }
+        // A head that was logged anew, because the disk had failed, is in both logs; the newer one has more of it.
+        let mut next = u64::MAX;
+        for (head, _) in heads.iter_mut().rev() {
+            head.truncate(next);
+            next = head.frames.first().map_or(next, |info| info.serial);
+        }
+        for (head, boot) in &heads {
+            let Some((newest, _)) = head.newest() else { continue };
+            self.serial = newest.serial;
+            self.sealer.boot = *boot;
+            if let Some(info) = self.sealer.seal(head) {
                 self.sealer.make_room(&mut self.arenas, Tier::Tick);
                 let framed = self.sealer.framed(Tier::Tick);
                 let sequence = self.sealer.sequence_of(Tier::Tick);
                 self.arenas.of_mut(Tier::Tick).push(framed, sequence, info, |_| {});
             }
-            self.serial = newest.0;
         }
         let newest = self.serial;
         for known in self.ledger.subjects.values_mut().filter(|known| known.alive) {
-            known.last_tick = newest;
+            known.last_tick = newest.max(known.last_tick);
         }
         if let Some(oldest) = self.arenas.oldest() {
             self.ledger.age_out(oldest);
         }
     }
 
+    /// The frames of a log whose serials come after `before`, and the boot at which it was written.
+    fn replay(&mut self, log: &file::Log, before: u64) -> (Head, BootId) {
+        let mut head = Head::default();
+        let mut boot = self.boot;
+        let mut roster: Option<Arc<Roster>> = None;
+        let (mut expected, mut alone) = (0, true);
+        for (index, record) in log.records() {
+            // After a gap the differences build on something that is not there.
+            alone |= index != expected;
+            expected = index + 1;
+            match FrameKind::of(record) {
+                Some(FrameKind::Roster) => match record.get(1..).and_then(directory::decode) {
+                    Some(message) => {
+                        boot = boot_of(&message.boot);
+                        roster = Some(self.take_roster(message));
+                    }
+                    None => self.damaged.records += 1,
+                },
+                Some(FrameKind::Difference) if alone => {}
+                Some(_) => {
+                    let Some(roster) = &roster else { continue };
+                    alone = false;
+                    let before = head.frames.last().map_or(before, |info| info.serial);
+                    if head.restore(record, roster, before).is_none() {
+                        self.damaged.records += u64::from(!Head::is_known(record, before));
+                        alone = true;
+                    }
+                }
+                None => self.damaged.records += 1,
+            }
+        }
+        (head, boot)
+    }
+
+    /// Notes until when each subject of a head was there.
+    fn follow(&mut self, head: &Head) {
+        let after = head.frames.iter().skip(1).map(Some).chain([None]);
+        for (info, after) in head.frames.iter().zip(after) {
+            let Some(roster) = head.roster_of(info) else { continue };
+            let same = |other: &Arc<Roster>| Arc::ptr_eq(other, roster);
+            if after.and_then(|after| head.roster_of(after)).is_some_and(same) {
+                continue;
+            }
+            for id in ids_of(roster) {
+                if let Some(known) = self.ledger.subjects.get_mut(&id).filter(|known| known.last_tick <= info.serial) {
+                    (known.last_tick, known.last_wall) = (info.serial, info.wall);
+                }
+            }
+        }
+    }
+
     fn take_roster(&mut self, mut message: directory::DirectoryMessage) -> Arc<Roster> {
-        self.boot = boot_of(&message.boot);
         self.greatest_id = self.greatest_id.max(message.greatest_id);
-        for known in directory::subjects(&mut message) {
-            self.ledger.subjects.insert(known.subject.id, known);
+        for told in directory::subjects(&mut message) {
+            // The directory may have been written later, and know better.
+            let known = self.ledger.subjects.get(&told.subject.id);
+            if known.is_none_or(|known| known.last_tick <= told.last_tick) {
+                self.ledger.subjects.insert(told.subject.id, told);
+            }
         }
         let mut roster = Roster::default();
         for (table, rows) in Table::ALL.into_iter().zip(&message.rows) {
             for id in rows.ids.iter().copied().map(SubjectId) {
                 let known = self.ledger.subjects.entry(id).or_insert_with(|| nameless(id, table));
-                known.alive = true;
                 if let Some(subjects) = roster.subjects_mut(table) {
                     subjects.push(Arc::clone(&known.subject));
                 }
@@ -372,11 +427,16 @@ impl Loaded {
         self.greatest_id = self.greatest_id.max(greatest);
     }
 
-    /// Ids for this run: those of the subjects that were alive go on, if the machine has not started anew.
+    /// Ids for this run: those of the subjects seen at this boot go on. Of those that the newest tick does not know some may
+    /// live: an agent that was killed soon after its start had not found them yet. Who is really gone does not come back,
+    /// since a cgroup's inode is not used again before the machine starts anew.
     fn ids(&self, boot: BootId) -> SubjectIds {
         let goes_on = boot != BootId::default() && boot == self.boot;
-        let living = self.ledger.subjects.values().filter(|known| goes_on && known.alive);
-        SubjectIds::after(self.greatest_id, living.map(|known| Arc::clone(&known.subject)))
+        let extents = Tier::ALL.into_iter().flat_map(|tier| self.arenas.of(tier).extents());
+        let of_boot = extents.filter(|extent| extent.info.boot == boot).map(|extent| extent.info.first).min();
+        let seen = |known: &&Remembered| goes_on && of_boot.is_some_and(|first| known.last_tick >= first);
+        let here = self.ledger.subjects.values().filter(seen);
+        SubjectIds::after(self.greatest_id, here.map(|known| Arc::clone(&known.subject)))
     }
 
     fn into_shared(mut self, budget_bytes: usize, shares: Shares, boot: BootId) -> (Arc<Shared>, u64) {

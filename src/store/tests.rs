@@ -13,14 +13,14 @@ use crate::sample::{Roster, Subject, SubjectId};
 use crate::units::{Limit, MonotonicNanos};
 
 #[derive(Clone, Copy)]
-struct At(usize);
+pub(super) struct At(pub usize);
 impl Column for At {
     fn index(self) -> usize {
         self.0
     }
 }
 
-fn subject(id: u64, table: Table) -> Arc<Subject> {
+pub(super) fn subject(id: u64, table: Table) -> Arc<Subject> {
     Arc::new(Subject {
         id: SubjectId(id),
         table,
@@ -32,7 +32,7 @@ fn subject(id: u64, table: Table) -> Arc<Subject> {
     })
 }
 
-fn roster(generation: u64, ids: &[(u64, Table)]) -> Arc<Roster> {
+pub(super) fn roster(generation: u64, ids: &[(u64, Table)]) -> Arc<Roster> {
     let mut roster = Roster::default();
     roster.generation = generation;
     for (id, table) in ids {
@@ -41,7 +41,7 @@ fn roster(generation: u64, ids: &[(u64, Table)]) -> Arc<Roster> {
     Arc::new(roster)
 }
 
-fn sample(tick: u64, roster: &Arc<Roster>, mut fill: impl FnMut(&Subject, &mut Row)) -> Arc<NodeSample> {
+pub(super) fn sample(tick: u64, roster: &Arc<Roster>, mut fill: impl FnMut(&Subject, &mut Row)) -> Arc<NodeSample> {
     let mut sample = NodeSample::new();
     sample.tick = tick;
     sample.started_at = MonotonicNanos(tick * 1_000_000_000);
@@ -65,7 +65,7 @@ fn tick_of(wall: UnixNanos) -> u64 {
     (wall.0 - 1_700_000_000_000_000_000) / 1_000_000_000
 }
 
-fn all(store: &Store, id: u64, column: usize) -> Vec<Point> {
+pub(super) fn all(store: &Store, id: u64, column: usize) -> Vec<Point> {
     store.history(SubjectId(id), column, UnixNanos(0), UnixNanos(u64::MAX)).unwrap()
 }
 

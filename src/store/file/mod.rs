@@ -18,7 +18,7 @@ pub use disk::{Disk, OsDisk};
 pub use error::{FileError, Remedy};
 pub use format::{ALIGN, Framer, Geometry, TIERS};
 pub use place::{OpenOptions, open, open_read_only};
-pub use recovered::{Damaged, Recovered};
+pub use recovered::{Damaged, Log, Recovered};
 
 use std::path::PathBuf;
 
