@@ -5,10 +5,11 @@
 //! A gauge's bucket is its last, least and largest value and the sum. Next: [`segment`](super::segment).
 
 use super::chunk::{
-    Bitmaps, Buckets, Cells, Chunk, Part, decode_buckets, decode_resets, offset_usec, put_buckets, put_constant,
-    put_list, put_mixed, put_offsets, put_resets, put_row_map, put_unlimited, put_values,
+    Bitmaps, Buckets, put_buckets, put_constant, put_list, put_mixed, put_offsets, put_resets, put_row_map,
+    put_unlimited, put_values,
 };
 use super::column::Scratch;
+use super::part::{Cells, Chunk, Part, decode_buckets, decode_resets, offset_usec};
 use super::segment::{Segment, SegmentBuilder, Times};
 use super::tier::Tier;
 use crate::sample::SubjectId;

@@ -498,8 +498,8 @@ mod tests {
         let any_values = proptest::collection::vec(any::<u64>(), 1..130);
         let small_steps = (any::<u64>(), 1u64..100_000, proptest::collection::vec(-40i64..40, 1..130)).prop_map(
             |(start, factor, steps)| {
-                let add = |value: &mut u64, step| {
-                    *value = value.wrapping_add((step as u64).wrapping_mul(factor));
+                let add = |value: &mut u64, step: i64| {
+                    *value = value.wrapping_add(step.cast_unsigned().wrapping_mul(factor));
                     Some(*value)
                 };
                 steps.into_iter().scan(start, add).collect()

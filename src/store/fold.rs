@@ -2,8 +2,9 @@
 //!
 //! In: a subject, a column, [`Windows`]. Out: a [`Fold`] per window. Next: [`query`](super::query).
 
-use super::chunk::{Buckets, Part, decode_buckets, decode_resets};
+use super::chunk::Buckets;
 use super::head::Head;
+use super::part::{Part, decode_buckets, decode_resets};
 use super::query::{Fold, LOOKBACK_NANOS, Windows};
 use super::read::ColumnDecoder;
 use super::tier::{Tier, TierUse};

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | numbers as bytes and bits | `wire.rs` |
 //! | one column for a run of ticks | `column.rs` |
-//! | one subject's columns | `chunk.rs` |
+//! | one subject's columns | `chunk.rs`, `part.rs` |
 //! | the newest ticks, one after the other | `head.rs` |
 //! | all subjects' chunks for a run of ticks | `segment.rs` |
 //! | the tick hands over | `writer.rs` |
@@ -34,6 +34,7 @@ mod moment;
 mod open;
 #[cfg(test)]
 mod open_tests;
+mod part;
 pub mod query;
 mod read;
 mod seal;

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::arena::{Arenas, Extent};
-use super::chunk::{Cells, offset_usec};
 use super::head::{Head, read_at};
 use super::ledger::Ledger;
+use super::part::{Cells, offset_usec};
 use super::segment::Times;
 use super::tier::Tier;
 use super::{Heads, Store};

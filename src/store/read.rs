@@ -3,8 +3,9 @@
 //! In: a subject, columns, a range of the wall clock. Out: rows and points in the order in which they were read, from
 //! whichever tier has them. Of a bucket it is the last reading. Next: `view/`.
 
-use super::chunk::{Cells, Part, Stage, offset_usec};
+use super::chunk::Stage;
 use super::head::{Head, read_at};
+use super::part::{Cells, Part, offset_usec};
 use super::segment::Times;
 use super::tier::{Tier, TierUse};
 use super::walk::{Span, View, Visitor, walk};
@@ -110,11 +111,11 @@ impl ColumnDecoder {
     /// The rows that count: number, point, reading.
     pub fn rows<'a>(&'a self, view: &'a View<'_>) -> impl Iterator<Item = (usize, usize, Point)> + 'a {
         let whole = view.is_whole();
-        view.chunk.map.points().zip(&self.offsets).enumerate().filter_map(move |(row, (point, offset))| {
-            (whole || view.counts(&self.times, point)).then(|| {
-                let read_at = self.times.read_at(point, offset_usec(*offset));
-                (row, point, Point { wall: self.times.wall_of(point), read_at, cell: self.cells.cell(row) })
-            })
+        let rows = view.chunk.map.points().zip(&self.offsets).enumerate();
+        let counting = rows.filter(move |(_, (point, _))| whole || view.counts(&self.times, *point));
+        counting.map(|(row, (point, offset))| {
+            let read_at = self.times.read_at(point, offset_usec(*offset));
+            (row, point, Point { wall: self.times.wall_of(point), read_at, cell: self.cells.cell(row) })
         })
     }
 }

@@ -8,9 +8,10 @@
 //! ticks, wall clock minus `started_at`, and for buckets the serials of their last ticks; then for each chunk, ascending,
 //! its subject's id (`u64`), and for each the end of its bytes (`u32`, from the end of the preamble).
 
-use super::chunk::{Chunk, put_list, put_list_for};
+use super::chunk::{put_list, put_list_for};
 use super::column::{Aim, Scratch};
 use super::file::Framer;
+use super::part::Chunk;
 use super::tier::Tier;
 use super::wire::Cursor;
 use crate::sample::SubjectId;
@@ -297,5 +298,5 @@ fn read_list(cursor: &mut Cursor<'_>, count: usize, list: &mut Vec<u64>) -> Opti
     }
     list.clear();
     list.resize(count, 0);
-    super::chunk::take_list(cursor, list)
+    super::part::take_list(cursor, list)
 }

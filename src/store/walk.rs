@@ -5,8 +5,8 @@
 
 use super::Shared;
 use super::arena::{Arenas, Extent};
-use super::chunk::Chunk;
 use super::head::Head;
+use super::part::Chunk;
 use super::segment::{SegmentInfo, Times};
 use super::tier::Tier;
 use crate::sample::SubjectId;
