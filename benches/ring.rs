@@ -6,7 +6,7 @@
 //! ```text
 //! cargo bench --bench ring                            everything
 //! cargo bench --bench ring -- docker-busy             only traces of this name
-//! cargo bench --bench ring -- --only ring             one of the parts ring, rivals, queries
+//! cargo bench --bench ring -- --only ring             one of the parts ring, rivals, queries, reach
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
@@ -44,7 +44,16 @@ const MOST_QUERIES: usize = 1_000;
 /// A measurement that takes longer stops there and says how far it came.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const PARTS: [&str; 3] = ["ring", "rivals", "queries"];
+/// A node of usual size under the default budget, for long enough that every tier is full.
+const REACH_CONTAINERS: usize = 100;
+const REACH_TICKS: usize = 24 * HOUR_TICKS;
+const REACH_BUDGET: usize = 32 << 20;
+
+/// A large ring file, filled.
+const REOPEN_BUDGET: usize = 256 << 20;
+const REOPEN_TICKS: usize = 4 * HOUR_TICKS;
+
+const PARTS: [&str; 4] = ["ring", "rivals", "queries", "reach"];
 
 fn main() -> anyhow::Result<()> {
     let mut names = Vec::new();
@@ -92,6 +101,90 @@ fn main() -> anyhow::Result<()> {
     if let Some(samples) = typical.filter(|_| parts.contains(&"queries")) {
         many_containers(samples)?;
     }
+    if let Some(samples) = typical.filter(|_| parts.contains(&"reach")) {
+        reach(samples)?;
+        reopened(samples)?;
+    }
+    Ok(())
+}
+
+/// How far back the default budget reaches, by tier.
+fn reach(samples: &[Arc<NodeSample>]) -> anyhow::Result<()> {
+    println!(
+        "## {REACH_CONTAINERS} containers, {} h, a ring of {} MiB\n",
+        REACH_TICKS / HOUR_TICKS,
+        REACH_BUDGET >> 20
+    );
+    let mut replicator = Replicator::new(REACH_CONTAINERS);
+    let (mut writer, store) = store::ring(REACH_BUDGET)?;
+    Replay::new(samples.to_vec()).take(REACH_TICKS).for_each(|sample| writer.append(replicator.replicate(&sample)));
+    let stats = store.stats();
+    println!("| tier | MiB | points | reaches back | bytes per sample |");
+    println!("|---|---|---|---|---|");
+    let newest = store.latest().map_or(0, |newest| newest.wall.0);
+    for tier in &stats.tiers {
+        println!(
+            "| {} | {:.1} of {:.1} | {} | {:.2} h | {:.3} |",
+            tier.tier.as_str(),
+            tier.used_bytes as f64 / f64::from(1 << 20),
+            tier.budget_bytes as f64 / f64::from(1 << 20),
+            tier.points,
+            tier.oldest.map_or(0.0, |oldest| newest.saturating_sub(oldest.0) as f64 / 3.6e12),
+            tier.used_bytes as f64 / tier.samples.max(1) as f64,
+        );
+    }
+    let latest = store.latest().context("the ring is empty")?;
+    let subjects: Vec<Arc<Subject>> = containers(&latest).cloned().collect();
+    let oldest = stats.oldest.context("the ring is empty")?;
+    let count = usize::try_from((newest - oldest.0) / 60_000_000_000)?;
+    let minutes = Windows { start: oldest, step_nanos: 60_000_000_000, count };
+    let column = CgroupColumn::CpuUsageUsec.index();
+    let (answered, time) = within_patience(&subjects, |subject| {
+        store.fold_increase(subject.id, column, minutes)?;
+        Ok::<usize, store::StoreError>(1)
+    })?;
+    println!(
+        "\nOne container's CPU rate in all {count} minutes: {:.0} µs.\n",
+        time.as_secs_f64() * 1e6 / answered.max(1) as f64
+    );
+    Ok(())
+}
+
+/// How long a full ring file takes to open. Wall clock: the disk is part of it.
+fn reopened(samples: &[Arc<NodeSample>]) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data_dir = store::DataDir { path: dir.path().to_path_buf(), retry: Duration::from_secs(10) };
+    let boot = store::BootId::parse("5a1d6e0f-0000-4000-8000-000000000001");
+    let options = store::RingOptions { budget_bytes: REOPEN_BUDGET, boot, data_dir: Some(data_dir) };
+    let mut replicator = Replicator::new(CONTAINERS);
+    let mut ring = store::open(&options)?;
+    for (number, sample) in Replay::new(samples.to_vec()).take(REOPEN_TICKS).enumerate() {
+        ring.writer.append(replicator.replicate(&sample));
+        if number % 100 == 99 {
+            // As fast as it goes, the tick would overtake the thread that seals.
+            std::thread::sleep(Duration::from_millis(60));
+        }
+    }
+    let stats = ring.store.stats();
+    drop(ring);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let begun = std::time::Instant::now();
+        let opened = store::open(&options)?;
+        times.push(begun.elapsed());
+        ensure!(opened.store.stats().ticks > 0, "nothing was found in the file");
+    }
+    times.sort_unstable();
+    println!(
+        "A ring file of {} MiB with {:.0} MiB of history ({} ticks, {} rows shed) opens in {:.0} ms ({:.0} to {:.0}), wall clock.\n",
+        REOPEN_BUDGET >> 20,
+        stats.used_bytes as f64 / f64::from(1 << 20),
+        stats.ticks,
+        stats.shed_rows,
+        quantile(&times, 0.5) / 1e3,
+        quantile(&times, 0.0) / 1e3,
+        quantile(&times, 1.0) / 1e3,
+    );
     Ok(())
 }
 
