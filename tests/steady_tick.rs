@@ -20,7 +20,7 @@ use ringside::discover::identity::identify;
 use ringside::discover::{CgroupLayout, Discovery, Workload};
 use ringside::sample::catalogue::{CgroupColumn, Table};
 use ringside::sample::{MachineFacts, NodeSample, Sampler, SamplerOptions, SubjectIds};
-use ringside::store;
+use ringside::store::{self, BootId, DataDir, Ring, RingOptions};
 use ringside::units::UnixNanos;
 
 thread_local! {
@@ -134,7 +134,11 @@ fn a_steady_tick_and_its_place_in_the_ring_allocate_nothing() {
         let workload = Workload { identity, inode: 1, metadata: None, created_at: UnixNanos(0) };
         sampler.handle(Discovery::Born { path: name.as_bytes().into(), workload: Arc::new(workload) });
     }
-    let (mut writer, store) = store::ring(8 << 20).unwrap();
+    // As in the agent: sealing and the file have threads of their own.
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = DataDir { path: folder.path().to_path_buf(), retry: Duration::from_secs(10) };
+    let options = RingOptions { budget_bytes: 8 << 20, boot: BootId::default(), data_dir: Some(data_dir) };
+    let Ring { mut writer, store, background, .. } = store::open(&options).unwrap();
     // Past the sixtieth tick every file, also the rarely read ones, has been read, and every buffer has its size.
     for _ in 0..70 {
         writer.append(sampler.tick(0, 0));
@@ -156,6 +160,9 @@ fn a_steady_tick_and_its_place_in_the_ring_allocate_nothing() {
     }
     assert!(counted.len() > 100, "only {} ticks were steady", counted.len());
     assert_eq!(counted.iter().sum::<u64>(), 0, "allocations by tick: {counted:?}");
+    drop(background);
+    let persistence = store.stats().persistence.unwrap();
+    assert!(persistence.active && persistence.written_bytes > 0, "all of it was written too: {persistence:?}");
     let after = store.latest().unwrap();
     let usage = |sample: &NodeSample| -> Vec<u64> {
         let rows = sample.rows(Table::Cgroup).unwrap();

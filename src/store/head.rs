@@ -26,6 +26,9 @@ const ROW_SAME: u64 = 0;
 const ROW_MISSING: u64 = 1;
 const ROW_BODY: u64 = 2;
 
+/// Frames that a head has room for without growing: more than are in one when it is sealed.
+const MOST_FRAMES: usize = 256;
+
 /// Most bytes of a row's parts besides its columns.
 const ROW_FIXED_BYTES: usize = 2 * VARINT_BYTES + 50 + VARINT_BYTES + MAX_COLUMNS / 8;
 
@@ -68,6 +71,13 @@ pub(super) struct Frame {
     cells: u64,
     /// Rows left out because the head was full.
     pub shed_rows: u64,
+}
+
+impl Frame {
+    /// An empty frame with room for as much as a head has. Memory is touched only as it is filled.
+    pub fn with_capacity(bytes: usize, rows: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows), ..Self::default() }
+    }
 }
 
 /// Turns samples into frames. It keeps each living subject's last row.
@@ -303,7 +313,13 @@ pub(super) struct Head {
 impl Head {
     /// An empty head with room for `bytes` of frames and `rows` rows. Memory is touched only as frames arrive.
     pub fn with_capacity(bytes: usize, rows: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows), ..Self::default() }
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            rows: Vec::with_capacity(rows),
+            frames: Vec::with_capacity(MOST_FRAMES),
+            rosters: Vec::with_capacity(MOST_FRAMES),
+            ..Self::default()
+        }
     }
 
     /// Forgets all frames, keeps the memory.

@@ -245,7 +245,9 @@ impl Keeper {
             let mut sealer = self.shared.sealer();
             sealer.framer = framer;
             sealer.sequence = sealer.sequence.max(found.newest_sequence());
-            self.shared.heads().current.epoch_after(found.newest_epoch);
+            if let Some(current) = self.shared.heads().current_mut() {
+                current.epoch_after(found.newest_epoch);
+            }
             let mut arenas = self.shared.arenas_mut();
             Tier::ALL.into_iter().for_each(|tier| arenas.of_mut(tier).rewrite(framer));
         }
@@ -282,7 +284,7 @@ impl Keeper {
     fn unlogged(&mut self) -> Vec<Record> {
         let heads = self.shared.heads();
         let mut records = Vec::new();
-        for head in heads.sealing.as_deref().into_iter().chain([&heads.current]) {
+        for head in heads.all() {
             let from = if head.epoch == self.epoch { self.logged } else { 0 };
             if head.epoch < self.epoch || head.epoch == self.epoch && self.log_full {
                 continue;

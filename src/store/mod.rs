@@ -169,21 +169,30 @@ pub struct StoreStats {
 /// The heads: one that is written, and a full one that is being sealed.
 #[derive(Debug)]
 struct Heads {
-    current: Head,
+    current: Arc<Head>,
     sealing: Option<Arc<Head>>,
     /// An empty one, for when the current one is full.
-    spare: Option<Head>,
+    spare: Option<Arc<Head>>,
 }
 
 impl Heads {
     /// Serial of the first tick that is in no segment.
     fn first_serial(&self) -> u64 {
-        let heads = self.sealing.as_deref().into_iter().chain([&self.current]);
-        heads.filter_map(|head| head.frames.first()).map(|info| info.serial).next().unwrap_or(u64::MAX)
+        self.all().filter_map(|head| head.frames.first()).map(|info| info.serial).next().unwrap_or(u64::MAX)
     }
 }
 
 impl Heads {
+    /// Both, the older one first.
+    fn all(&self) -> impl Iterator<Item = &Head> {
+        self.sealing.as_deref().into_iter().chain([&*self.current])
+    }
+
+    /// The one that is written. Only heads that are full are ever shared.
+    fn current_mut(&mut self) -> Option<&mut Head> {
+        Arc::get_mut(&mut self.current)
+    }
+
     /// The newest tick.
     fn newest(&self) -> Option<&FrameInfo> {
         self.current.frames.last().or_else(|| self.sealing.as_deref()?.frames.last())
@@ -251,17 +260,19 @@ impl Shared {
     fn seal(&self) {
         let mut sealer = self.sealer();
         let Some(head) = self.heads().sealing.clone() else { return };
-        if let Some(info) = sealer.seal(&head) {
+        let sealed = sealer.seal(&head);
+        drop(head);
+        if sealed.is_some() {
             self.make_room(&mut sealer, Tier::Tick);
-            let mut heads = self.heads();
+        }
+        let mut heads = self.heads();
+        if let Some(info) = sealed {
             self.push(&sealer, info);
-            heads.sealing = None;
-            if let Some(mut head) = Arc::into_inner(head) {
-                head.clear();
-                heads.spare = Some(head);
-            }
-        } else {
-            self.heads().sealing = None;
+        }
+        let mut full = heads.sealing.take();
+        if let Some(head) = full.as_mut().and_then(Arc::get_mut) {
+            head.clear();
+            heads.spare = full;
         }
     }
 
@@ -378,7 +389,7 @@ impl Store {
         let mut tiers = Tier::ALL.map(tier_stats);
         let [ticks, ..] = &mut tiers;
         ticks.budget_bytes = self.shared.budget_bytes - arenas.0.iter().skip(1).map(Arena::size).sum::<usize>();
-        for head in heads.sealing.as_deref().into_iter().chain([&heads.current]) {
+        for head in heads.all() {
             ticks.used_bytes += head.used();
             ticks.points += head.frames.len() as u64;
             ticks.samples += head.cells;

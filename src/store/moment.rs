@@ -50,7 +50,7 @@ impl Store {
             let in_heads = |found: &Found| found.serial >= heads.first_serial();
             // The heads are copied, so that the tick waits for the copy and not for the decoding.
             let copied: Vec<Head> = match in_heads(&newest) {
-                true => heads.sealing.as_deref().into_iter().chain([&heads.current]).cloned().collect(),
+                true => heads.all().cloned().collect(),
                 false => Vec::new(),
             };
             drop(heads);
@@ -104,7 +104,7 @@ fn newest_until(heads: &Heads, arenas: &Arenas, at: UnixNanos) -> Option<Found> 
             *best = Some(found);
         }
     };
-    for info in heads.sealing.as_deref().into_iter().chain([&heads.current]).flat_map(|head| &head.frames) {
+    for info in heads.all().flat_map(|head| &head.frames) {
         consider(&mut best, Found { wall: info.wall, serial: info.serial, tier: Tier::Tick });
     }
     let mut times = Times::default();
@@ -127,7 +127,7 @@ fn last_before(heads: &Heads, arenas: &Arenas, serial: u64) -> Option<Found> {
             *best = Some(found);
         }
     };
-    for info in heads.sealing.as_deref().into_iter().chain([&heads.current]).flat_map(|head| &head.frames) {
+    for info in heads.all().flat_map(|head| &head.frames) {
         consider(&mut best, Found { wall: info.wall, serial: info.serial, tier: Tier::Tick });
     }
     let mut times = Times::default();

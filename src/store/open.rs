@@ -444,7 +444,7 @@ impl Loaded {
         self.ledger.subjects.values_mut().for_each(|known| known.alive = false);
         let mut current = shares.head();
         current.epoch = self.epoch;
-        let heads = Heads { current, sealing: None, spare: Some(shares.head()) };
+        let heads = Heads { current: Arc::new(current), sealing: None, spare: Some(Arc::new(shares.head())) };
         let shared = Shared {
             latest: ArcSwapOption::empty(),
             previous: ArcSwapOption::empty(),

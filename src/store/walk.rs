@@ -98,7 +98,7 @@ pub(super) fn walk(shared: &Shared, span: &Span, visitor: &mut impl Visitor) {
         let Some((extent, limit)) = next(&arenas, span, done, heads.first_serial()) else {
             drop(arenas);
             // A head that becomes a segment now has to wait: its frames are seen here.
-            for head in heads.sealing.as_deref().into_iter().chain([&heads.current]) {
+            for head in heads.all() {
                 visitor.head(head, done);
             }
             return;

@@ -27,7 +27,8 @@ pub struct StoreWriter {
 
 impl StoreWriter {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let (encoder, frame) = (Encoder::new(), Frame::default());
+        let frame = Frame::with_capacity(shared.shares.head_frames, shared.shares.head_rows);
+        let encoder = Encoder::new();
         Self { shared, encoder, frame, generation: None, serial: 0, before: (0, UnixNanos(0)), background: false }
     }
 
@@ -85,7 +86,9 @@ impl StoreWriter {
             }
         }
         if self.frame.bytes.len() <= heads.current.room().0 {
-            heads.current.push(&self.frame, self.serial, sample);
+            if let Some(current) = heads.current_mut() {
+                current.push(&self.frame, self.serial, sample);
+            }
             shared.ticked.notify_all();
         } else {
             // Not even the frame without rows fits; what follows cannot build on it, and takes its number.
@@ -103,11 +106,13 @@ impl StoreWriter {
         if heads.sealing.is_some() {
             return heads;
         }
-        let spare = heads.spare.take().unwrap_or_else(|| shared.shares.head());
+        let spare = heads.spare.take().unwrap_or_else(|| Arc::new(shared.shares.head()));
         let epoch = heads.current.epoch + 1;
         let full = std::mem::replace(&mut heads.current, spare);
-        heads.current.epoch = epoch;
-        heads.sealing = Some(Arc::new(full));
+        if let Some(current) = heads.current_mut() {
+            current.epoch = epoch;
+        }
+        heads.sealing = Some(full);
         shared.full.notify_all();
         if self.background {
             return heads;
