@@ -1,6 +1,6 @@
 //! WHAT HAPPENED: the ring.
 //!
-//! In: one [`NodeSample`](crate::sample::NodeSample) per tick, from the one [`StoreWriter`]. Out: the newest samples as
+//! In: one [`NodeSample`] per tick, from the one [`StoreWriter`]. Out: the newest samples as
 //! they are, and the history of any column of any subject, also of subjects that are gone, through any number of [`Store`]
 //! handles. A hard byte budget bounds it; the oldest history becomes coarser and goes first. It never reads the kernel.
 //! Next: `view/`, `uplink/`.
@@ -16,7 +16,7 @@
 //! | a full head becomes a segment, old segments coarser ones | `seal.rs`, `coarsen.rs` |
 //! | where segments live | `arena.rs` |
 //! | who was seen | `ledger.rs`, `directory.rs` |
-//! | the file, and what an earlier run left in it | [`keeper`], [`open`](mod@open), `file/` |
+//! | the file, and what an earlier run left in it | `keeper.rs`, `open.rs`, `file/` |
 //! | rows, columns and moments are read | `walk.rs`, `read.rs`, `moment.rs`, `fold.rs` |
 //! | questions | [`query`] |
 

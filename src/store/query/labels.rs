@@ -2,7 +2,7 @@
 //!
 //! In: a [`Subject`] and the cgroup that owns it. Out: [`Labels`] under the names that cAdvisor's users know. A label that
 //! is not known is left out, never empty. The kernel's and the runtime's words are passed on as they are. Next:
-//! [`select`](super::select), and the views that show names.
+//! [`answer`](super::answer), and the views that show names.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Prometheus' XOR chunks: timestamps and floats, packed as in Facebook's Gorilla.
 //!
 //! In: at most [`MAX_SAMPLES`] samples in ascending time. Out: the bytes that Prometheus' `chunkenc.XORChunk` makes of
-//! them. Pure. Next: [`read`](super::read).
+//! them. Pure. Next: `read.rs`.
 //!
 //! ```text
 //! u16 big endian   how many samples

@@ -1,7 +1,7 @@
 //! The messages of Prometheus remote read 1, by hand from `prompb/remote.proto` and `prompb/types.proto`.
 //!
 //! In: the numbers of the fields. Out: types that `prost` reads and writes. Fields that are not looked at are left out:
-//! unknown ones are skipped. Next: [`read`](super::read).
+//! unknown ones are skipped. Next: `read.rs`.
 
 use prost::{Enumeration, Message};
 

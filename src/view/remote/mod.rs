@@ -8,8 +8,8 @@
 //! |---|---|
 //! | which series fit | [`select`] |
 //! | their samples | [`samples`] |
-//! | remote read | [`read`], [`messages`], [`chunk`] |
-//! | OpenMetrics with timestamps | [`export`] |
+//! | remote read | `read.rs`, `messages.rs`, `chunk.rs` |
+//! | OpenMetrics with timestamps | `export.rs` |
 //! | bounds and refusals | [`limits`] |
 //!
 //! A container's labels are those that are known of it now, over its whole history. What has ended is answered for as
