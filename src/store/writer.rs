@@ -40,12 +40,13 @@ impl StoreWriter {
     /// Appends one tick and publishes it.
     pub fn append(&mut self, sample: Arc<NodeSample>) {
         self.serial += 1;
-        self.keep(&sample);
-        let shared = &self.shared;
         if self.generation != Some(sample.roster.generation) {
             self.generation = Some(sample.roster.generation);
-            shared.ledger_mut().follow_roster(&sample, self.before, shared.budget_bytes);
+            // Before the tick is the newest: who has left must never be taken for one who was seen at it.
+            self.shared.ledger_mut().follow_roster(&sample, self.before, self.shared.budget_bytes);
         }
+        self.keep(&sample);
+        let shared = &self.shared;
         if self.frame.shed_rows > 0 {
             shared.ledger_mut().shed_rows += self.frame.shed_rows;
         }
