@@ -46,8 +46,12 @@ impl Ledger {
     /// Every subject, ascending by id. Those that are alive were seen at the newest tick.
     pub fn remembered(&self, (tick, wall): (u64, UnixNanos)) -> Vec<Remembered> {
         let seen = self.subjects.values().cloned();
-        seen.map(|known| if known.alive { Remembered { last_tick: tick, last_wall: wall, ..known } } else { known })
-            .collect()
+        // Before the first tick of a run the newest one is none, and what an earlier run has seen of them counts.
+        let is_newer = |known: &Remembered| known.alive && known.last_tick < tick;
+        seen.map(
+            |known| if is_newer(&known) { Remembered { last_tick: tick, last_wall: wall, ..known } } else { known },
+        )
+        .collect()
     }
 
     /// Notes who is new, and that those who left were seen at the tick before.
@@ -59,8 +63,11 @@ impl Ledger {
         for subject in Table::ALL.into_iter().flat_map(|table| sample.roster.subjects(table)) {
             let subject = Arc::clone(subject);
             let id = subject.id;
-            let alive = Remembered { subject, alive: true, last_tick: tick, last_wall: sample.wall };
-            self.subjects.insert(id, alive);
+            // Who comes back from an earlier run keeps what he was seen at, until a tick of this one is kept.
+            let earlier = self.subjects.get(&id).filter(|known| known.last_tick > tick);
+            let (last_tick, last_wall) =
+                earlier.map_or((tick, sample.wall), |known| (known.last_tick, known.last_wall));
+            self.subjects.insert(id, Remembered { subject, alive: true, last_tick, last_wall });
         }
         let cap = budget_bytes / BUDGET_BYTES_PER_GONE_SUBJECT;
         let gone = self.subjects.iter().filter(|(_, known)| !known.alive);
@@ -80,5 +87,42 @@ impl Ledger {
         let before = self.subjects.len();
         self.subjects.retain(|_, known| known.alive || known.last_tick >= oldest);
         self.changes += u64::from(self.subjects.len() != before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Roster;
+
+    #[test]
+    fn who_comes_back_from_an_earlier_run_keeps_its_history_until_a_tick_of_this_one_is_kept() {
+        let id = SubjectId(4);
+        let name = "web".into();
+        let subject = Arc::new(Subject {
+            id,
+            table: Table::Cgroup,
+            owner: None,
+            name,
+            workload: None,
+            device: None,
+            filesystem: None,
+        });
+        let mut ledger = Ledger::default();
+        let earlier = UnixNanos(500);
+        let known = Remembered { subject: Arc::clone(&subject), alive: false, last_tick: 500, last_wall: earlier };
+        ledger.subjects.insert(id, known);
+        let mut sample = NodeSample::new();
+        let mut roster = Roster::default();
+        roster.subjects_mut(Table::Cgroup).unwrap().push(subject);
+        sample.roster = Arc::new(roster);
+        ledger.follow_roster(&sample, (0, UnixNanos(0)), 1 << 20);
+        let seen = |ledger: &Ledger, newest| {
+            ledger.remembered(newest).iter().map(|one| (one.last_tick, one.last_wall)).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&ledger, (0, UnixNanos(0))), [(500, earlier)], "the agent may be killed before its first tick");
+        assert_eq!(seen(&ledger, (501, UnixNanos(600))), [(501, UnixNanos(600))]);
+        ledger.age_out(400);
+        assert_eq!(ledger.subjects.len(), 1);
     }
 }
