@@ -418,7 +418,8 @@ mod facts {
         let [path, name, image, namespace, pod, container, device] = texts;
         let mut maker = Maker::new(9);
         let mut workload = pod_container(1, 1);
-        workload.identity.path = format!("/{path}").as_str().into();
+        // Never `/` alone: that is the root, which has other families.
+        workload.identity.path = format!("/p{path}").as_str().into();
         workload.metadata = Some(Arc::new(Metadata {
             name: name.clone(),
             image: image.clone(),
