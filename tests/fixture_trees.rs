@@ -284,6 +284,7 @@ fn the_node_is_its_files() {
 fn lasting(page: &str) -> String {
     const VOLATILE: [&str; 6] = [
         "ringside_agent_",
+        "ringside_ring_",
         "ringside_build_info",
         "process_",
         "container_last_seen",
