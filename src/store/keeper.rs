@@ -341,7 +341,7 @@ impl Keeper {
         let (last_tick, last_wall) = record.tick;
         for subject in Table::ALL.into_iter().flat_map(|table| record.roster.subjects(table)) {
             if !self.described.get(&subject.id).is_some_and(|told| Arc::ptr_eq(told, subject)) {
-                // The ledger may not know of it yet: the tick tells it last.
+                // By the tick's own roster: the ledger may be a tick ahead by now.
                 builder.add(&Remembered { subject: Arc::clone(subject), alive: true, last_tick, last_wall });
                 self.described.insert(subject.id, Arc::clone(subject));
             }

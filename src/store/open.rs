@@ -97,14 +97,17 @@ pub fn open(options: &RingOptions) -> Result<Ring, StoreError> {
     }
     let loaded = load(recovered, shares, options.boot, file.as_ref());
     let ids = loaded.ids(options.boot);
-    let found = (loaded.serial, loaded.damaged);
+    let damaged = loaded.damaged;
     let (shared, serial) = loaded.into_shared(options.budget_bytes, shares, options.boot);
-    let persistence = options.data_dir.as_ref().map(|_| Persistence::starting(found.1, failure));
-    *shared.persistence.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = persistence;
-    if found.0 > 0 {
+    let persistence = options.data_dir.as_ref().map(|_| Persistence::starting(damaged, failure));
+    *shared.persistence() = persistence;
+    if serial > 0 {
         let store = Store { shared: Arc::clone(&shared) };
-        let oldest = store.stats().oldest.map_or(0, |oldest| oldest.0 / 1_000_000_000);
-        notes.push(format!("{} ticks of earlier runs can be read, the oldest of unix second {oldest}", found.0));
+        let stats = store.stats();
+        let buckets: u64 = stats.tiers.iter().skip(1).map(|tier| tier.points).sum();
+        let ticks = stats.ticks;
+        notes
+            .push(format!("{ticks} ticks of earlier runs can be read one by one, and {buckets} buckets of older ones"));
     }
     let keeper =
         options.data_dir.clone().map(|dir| Keeper::new(Arc::clone(&shared), dir, geometry, file, options.boot));
