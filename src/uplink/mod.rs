@@ -1,0 +1,7 @@
+//! SEND: node → API server, and the receiving end.
+//!
+//! In: the ring on a node; on the aggregator, bodies that were pushed. Out: pushes, and a filled cluster store. It waits
+//! for nobody else's sake: the tick goes on whatever the network does. It shows nothing. Next: `store::cluster`, `view::kube_api`.
+//!
+//! | step | file |
+//! |---|---|
