@@ -5,3 +5,6 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | what is new in the ring goes out | [`push`] |
+
+pub mod push;
