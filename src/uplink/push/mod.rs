@@ -9,6 +9,7 @@
 //! | a sample as it is pushed | `snapshot.rs` |
 //! | samples of the past | `past.rs` |
 
+mod pace;
 mod past;
 mod snapshot;
 
