@@ -9,8 +9,10 @@
 //! | a sample as it is pushed | `snapshot.rs` |
 //! | samples of the past | `past.rs` |
 
+mod answer;
 mod pace;
 mod past;
 mod snapshot;
+mod target;
 
 pub use snapshot::{NodeCpuSource, snapshot};
