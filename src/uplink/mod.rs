@@ -6,5 +6,9 @@
 //! | step | file |
 //! |---|---|
 //! | what is new in the ring goes out | [`push`] |
+//! | snapshots as bodies of pushes, and back | [`wire`] |
 
 pub mod push;
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;

@@ -3,7 +3,6 @@
 //! In: a body. Out: an [`Outcome`], in ten seconds at most. Connections are kept; a token or a certificate that changes on
 //! disk is used from then on. Nothing is tried twice here. Next: [`super::answer`], [`super::task`].
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
