@@ -18,8 +18,14 @@ mod cursor;
 mod pace;
 mod past;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod target;
 mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +37,9 @@ use crate::sample::push_stats::PushStats;
 use crate::store::Store;
 use cursor::Cursor;
 use pace::Pace;
-pub use target::{DirectOptions, PushError, connect, is_in_cluster};
 use target::{ApiServer, Direct};
+pub use target::{DirectOptions, PushError, connect, is_in_cluster};
+use task::{Pusher, run};
 
 /// Which way a push takes.
 pub enum Route {
@@ -69,14 +76,20 @@ impl Drop for Pushing {
 ///
 /// # Errors
 /// [`PushError`] when there is nowhere to push to; that the receiver does not answer is no error.
-pub fn start(options: PushOptions, store: Store, stats: Arc<PushStats>, runtime: &Handle) -> Result<Pushing, PushError> {
+pub fn start(
+    options: PushOptions,
+    store: Store,
+    stats: Arc<PushStats>,
+    runtime: &Handle,
+) -> Result<Pushing, PushError> {
     let PushOptions { node, interval, route } = options;
     let pace = Pace::new(&node, interval);
     // Never 0: that would be no run.
     let cursor = Cursor::new(store, &node, rand::random::<u64>() | 1, interval);
+    let pusher = |route| Pusher::new(cursor, pace, stats, route);
     let task = match route {
-        Route::ApiServer(client) => runtime.spawn(task::run(cursor, ApiServer::new(client, &node)?, pace, stats)),
-        Route::Direct(direct) => runtime.spawn(task::run(cursor, Direct::new(direct, &node)?, pace, stats)),
+        Route::ApiServer(client) => runtime.spawn(run(pusher("api-server"), ApiServer::new(client, &node)?)),
+        Route::Direct(direct) => runtime.spawn(run(pusher("direct"), Direct::new(direct, &node)?)),
     };
     Ok(Pushing { tasks: vec![task] })
 }
