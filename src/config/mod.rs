@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, SocketChoice};
+pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
 
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
@@ -56,6 +56,18 @@ pub struct AgentConfig {
     pub max_cgroups: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
+    /// Whether the API server is asked for names.
+    pub pod_names: PodNamesChoice,
+    /// By which way it pushes.
+    pub push: PushRoute,
+    /// Time between two pushes.
+    pub push_interval: Duration,
+    /// Where the direct route leads.
+    pub push_url: String,
+    /// Bearer token of the direct route.
+    pub push_token_file: PathBuf,
+    /// Certificates that the direct route trusts.
+    pub push_ca_file: PathBuf,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// Least severe level that is logged.
@@ -173,6 +185,12 @@ impl<'a> Layers<'a> {
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
+            pod_names: self.parsed("pod-names", value::word)?,
+            push: self.parsed("push", value::word)?,
+            push_interval: self.parsed("push-interval", value::push_interval)?,
+            push_url: self.parsed("push-url", value::https_url)?,
+            push_token_file: self.parsed("push-token-file", value::file)?,
+            push_ca_file: self.parsed("push-ca-file", value::file)?,
             log_format: self.parsed("log-format", value::word)?,
             log_level: self.parsed("log-level", value::word)?,
             node_name: self.one("node-name").map(|_| self.parsed("node-name", value::node_name)).transpose()?,

@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting of the agent, in the order of `--help`.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 24] = [
     setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
     setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
     setting(
@@ -55,6 +55,32 @@ pub const SETTINGS: [Setting; 18] = [
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
     setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
     setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
+    setting("pod-names", "auto|api-server|none", Some("auto"), "Ask the API server for the names of this node's pods"),
+    setting(
+        "push",
+        "auto|api-server|direct|none",
+        Some("auto"),
+        "Push to the aggregator, by the API server or directly",
+    ),
+    setting("push-interval", "DURATION", Some("15s"), "Time between two pushes, 1s to 60s"),
+    setting(
+        "push-url",
+        "URL",
+        Some("https://ringside-aggregator.ringside.svc:443"),
+        "Where --push=direct finds the aggregator",
+    ),
+    setting(
+        "push-token-file",
+        "FILE",
+        Some("/var/run/secrets/ringside/push/token"),
+        "Bearer token for --push=direct, made for the audience ringside-aggregator; read again when it changes",
+    ),
+    setting(
+        "push-ca-file",
+        "FILE",
+        Some("/var/run/secrets/ringside/ca/ca.crt"),
+        "Certificates that --push=direct trusts; read again when they change",
+    ),
     setting("node-name", "NAME", None, "Name of this node; also from NODE_NAME, else the host name"),
     setting("log-format", "json|text", Some("json"), "Form of the log lines on standard error"),
     setting("log-level", "LEVEL", Some("info"), "Least severe level to log: error, warn, info, debug or trace"),
