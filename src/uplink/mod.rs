@@ -5,3 +5,8 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | where the API server is | `connect.rs` |
+
+mod connect;
+
+pub use connect::{ConnectError, connect};
