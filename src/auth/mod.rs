@@ -3,6 +3,8 @@
 //! In: a connection's client certificate and a request's headers. Out: an [`Identity`], and whether the API server lets it
 //! do what it asks for; or a [`Denied`] without one byte of what was asked for. It renders nothing. Next: the server.
 
+pub mod listen;
+
 use std::collections::BTreeMap;
 
 /// Who asks, as Kubernetes tells it.

@@ -5,14 +5,12 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | accept, count, stop | `server.rs` |
-//! | deadlines of one connection | `guard.rs` |
-//! | path → answer | `routes.rs` |
+//! | accept, count, stop | `server.rs`; the loop and the deadlines of one connection are `auth/listen/` |
+//! //! | path → answer | `routes.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
-mod guard;
 pub mod negotiate;
 mod problem;
 mod routes;
@@ -28,6 +26,7 @@ pub use server::HttpServer;
 use super::Answer;
 use super::prometheus::Exposition;
 use super::remote::Remote;
+use crate::auth::listen::Bounds;
 use crate::store::Store;
 
 /// Answers a request below `/api/` or for `/openapi.json`, given the path and the query as they were sent;
@@ -77,6 +76,14 @@ impl Default for Limits {
             body_bytes: 64 * 1024,
             stop: Duration::from_secs(5),
         }
+    }
+}
+
+impl Limits {
+    /// The part that is about connections. Every client of the plain port may have them all: it is this machine's own.
+    const fn bounds(&self) -> Bounds {
+        let Self { connections, head, idle, write, head_bytes, stop, .. } = *self;
+        Bounds { connections, per_address: connections, handshake: head, head, idle, write, head_bytes, stop }
     }
 }
 

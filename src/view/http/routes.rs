@@ -11,9 +11,9 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::guard::Busy;
 use super::stream::{self, Body};
 use super::{Context, Limits, negotiate, problem};
+use crate::auth::listen::Busy;
 use crate::view::prometheus::agent::Counts;
 use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Scraper};
 use crate::view::remote::{self, Pipe, RemoteError};
