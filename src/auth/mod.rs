@@ -17,6 +17,7 @@
 //! | refusals | [`status`] |
 
 mod access;
+pub mod api_server;
 mod authenticator;
 pub mod certificates;
 pub mod chain;
