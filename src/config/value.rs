@@ -244,8 +244,8 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        return Err("is not a file; give its path".to_owned());
+    if text.is_empty() || text.ends_with('/') {
+        return Err("is not a file; give the path of one".to_owned());
     }
     Ok(PathBuf::from(text))
 }

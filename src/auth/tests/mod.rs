@@ -1,0 +1,1 @@
+//! Facts about who is let in.
