@@ -10,3 +10,8 @@
 mod connect;
 
 pub use connect::{ConnectError, connect};
+//! | snapshots as bodies of pushes, and back | [`wire`] |
+
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;
