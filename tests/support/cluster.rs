@@ -17,6 +17,7 @@
 //! - Everything of the control plane but the API server listens on 127.89.N.1.
 mod kubelet;
 mod pki;
+mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use pki::{Pki, write_kubeconfig};
 
 pub use kubelet::NODE;
 pub use pki::{FRONT_PROXY_CLIENT, Identity};
+pub use stand_in::{Answer, Seen, StandIn};
 
 /// How much of a cluster is started. Each part needs the ones before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +137,8 @@ impl Cluster {
         if parts >= Parts::Node {
             cluster.start_node();
         }
+        // Waited for together: each takes about 10 s to find its place.
+        cluster.wait_for_parts();
         cluster
     }
 
@@ -208,8 +212,7 @@ impl Cluster {
     pub fn try_kubectl_with(&self, kubeconfig: &Path, args: &[&str]) -> Output {
         // What a kubectl knows of the API groups it keeps for 10 minutes: each kubeconfig has a cache of its own.
         let cache = self.folder.join("kubectl-cache").join(kubeconfig.file_name().unwrap());
-        let common =
-            ["--kubeconfig", kubeconfig.to_str().unwrap(), "--cache-dir", cache.to_str().unwrap(), "--request-timeout=30s"];
+        let common = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--cache-dir", cache.to_str().unwrap()];
         try_run("kubectl", &[&common[..], args].concat())
     }
 
@@ -249,7 +252,8 @@ impl Cluster {
         }
         let request =
             serde_json::json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
-        let output = self.try_post(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"), &request);
+        let output =
+            self.try_post(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"), &request);
         if !output.status.success() {
             self.fail(&format!("TokenRequest: {}", String::from_utf8_lossy(&output.stderr)));
         }
@@ -259,7 +263,9 @@ impl Cluster {
 
     /// A Node that is only an object: pods can be bound to it by `spec.nodeName`, and nothing runs them.
     pub fn add_node_object(&self, name: &str) {
-        self.apply(&serde_json::json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } }).to_string());
+        self.apply(
+            &serde_json::json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } }).to_string(),
+        );
     }
 
     /// A Service without a selector, and Endpoints that lead to a port of [`Cluster::host_address`]. The Service's port
@@ -280,7 +286,7 @@ impl Cluster {
         self.containerd.as_ref().expect("a cluster without a node; start it with Parts::Node")
     }
 
-    /// An outage of the API server: it is ended, and all else goes on.
+    /// An outage of the API server: it is killed, and all else goes on.
     pub fn stop_api_server(&self) {
         drop(self.lock_api_server().take());
     }
@@ -368,8 +374,14 @@ impl Cluster {
     }
 
     fn write_certificates(&self) {
-        let names =
-            ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", &self.network.api, &self.network.host];
+        let names = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "localhost",
+            &self.network.api,
+            &self.network.host,
+        ];
         self.pki.server("api-server", &names);
         self.pki.client("api-server-to-kubelet", "lab-api-server", Some("system:masters"));
         self.pki.front_proxy_client("front-proxy-client", FRONT_PROXY_CLIENT);
@@ -405,9 +417,16 @@ impl Cluster {
             .args(["--proxy-client-key-file", &pki("front-proxy-client.key")])
             .args(["--kubelet-client-certificate", &pki("api-server-to-kubelet.crt")])
             .args(["--kubelet-client-key", &pki("api-server-to-kubelet.key")])
-            .args(["--kubelet-certificate-authority", &pki("ca.crt"), "--kubelet-preferred-address-types", "InternalIP"])
+            .args([
+                "--kubelet-certificate-authority",
+                &pki("ca.crt"),
+                "--kubelet-preferred-address-types",
+                "InternalIP",
+            ])
             .args(["--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction"])
-            .args(["--enable-aggregator-routing=true", "--allow-privileged=true", "--shutdown-delay-duration", "0s"])
+            .args(["--enable-aggregator-routing=true", "--allow-privileged=true", "--v", "1"])
+            // Told to end, it waits a minute for its own watches. All that counts is in etcd.
+            .before_end("kill -KILL $child\n")
             .start(&self.folder)
     }
 
@@ -436,15 +455,6 @@ impl Cluster {
             .args(["--bind-address", &self.network.loopback, "--port", "0", "--cert-dir", &pki("")])
             .args(["--leader-elect=false"])
             .start(&self.folder);
-        controller_manager.wait_until("the service account that the controller makes", READY, || {
-            let output = self.try_kubectl(&["get", "serviceaccount", "default", "-o", "jsonpath={.secrets[0].name}"]);
-            let name = String::from_utf8_lossy(&output.stdout).into_owned();
-            if output.status.success() && !name.is_empty() {
-                Ok(())
-            } else {
-                Err(String::from_utf8_lossy(&output.stderr).into_owned())
-            }
-        });
         self.controller_manager = Some(controller_manager);
         self.scheduler = Some(scheduler);
     }
@@ -461,14 +471,30 @@ impl Cluster {
             address: &self.network.host,
             loopback: &self.network.loopback,
         };
-        let kubelet = kubelet::start(&node, self.containerd());
-        let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}"#;
-        kubelet.wait_until("a node that is Ready", READY, || {
-            let output = self.try_kubectl(&["get", "node", NODE, "-o", ready]);
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            if said.starts_with("True ") { Ok(()) } else { Err(said) }
-        });
-        self.kubelet = Some(kubelet);
+        self.kubelet = Some(kubelet::start(&node, self.containerd()));
+    }
+
+    fn wait_for_parts(&self) {
+        if let Some(controller_manager) = &self.controller_manager {
+            controller_manager.wait_until("the service account that the controller makes", READY, || {
+                let output =
+                    self.try_kubectl(&["get", "serviceaccount", "default", "-o", "jsonpath={.secrets[0].name}"]);
+                let name = String::from_utf8_lossy(&output.stdout).into_owned();
+                if output.status.success() && !name.is_empty() {
+                    Ok(())
+                } else {
+                    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+                }
+            });
+        }
+        if let Some(kubelet) = &self.kubelet {
+            let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}"#;
+            kubelet.wait_until("a node that is Ready", READY, || {
+                let output = self.try_kubectl(&["get", "node", NODE, "-o", ready]);
+                let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                if said.starts_with("True ") { Ok(()) } else { Err(said) }
+            });
+        }
     }
 }
 
@@ -501,7 +527,7 @@ fn programs() -> PathBuf {
     let folder = cache.join("control-plane");
     assert!(
         folder.join("VERSION").exists(),
-        "no control plane in {}; run tests/lab/control_plane.sh, which builds it in about twelve minutes",
+        "no control plane in {}; run tests/lab/control_plane.sh, which builds it in about six minutes",
         folder.display()
     );
     folder

@@ -32,9 +32,11 @@ impl TheOnlyKubelet {
         let file = "/tmp/ringside-lab-kubelet.lock";
         let lock = rustix::fs::open(file, OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
             .unwrap_or_else(|error| panic!("cannot open {file}: {error}"));
-        wait_until("the end of another test's kubelet (lock /tmp/ringside-lab-kubelet.lock)", Duration::from_secs(900), || {
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| error.to_string())
-        });
+        wait_until(
+            "the end of another test's kubelet (lock /tmp/ringside-lab-kubelet.lock)",
+            Duration::from_secs(900),
+            || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| error.to_string()),
+        );
         // The lock is free as soon as its holder is dead; that test's watchers may still be at work.
         wait_until("the removal of the cgroups of an earlier kubelet", Duration::from_secs(60), || {
             let left: Vec<PathBuf> = hierarchies().into_iter().filter(|at| at.join("kubelet").exists()).collect();
