@@ -4,7 +4,7 @@
 # In:  a Debian machine with apt, as root or with sudo, and 4 GB of free disk in the cache while it builds.
 # Out: etcd and kubectl in PATH, and <cache>/control-plane/ with kube-apiserver, kube-controller-manager,
 #      kube-scheduler, kubelet and the file VERSION (the version of the source package they were built from).
-# Debian has no packages of these programs, but their source with all its modules. The build takes about six minutes on
+# Debian has no packages of these programs, but their source with all its modules. The build takes six to ten minutes on
 # two CPUs, once. The machine's own package lists are not touched; nothing is left running.
 set -euo pipefail
 
