@@ -17,8 +17,8 @@
 //! - `front_proxy_client(name)`, `client_certificate(user, group)`, `server_certificate(names)`: certificates of the right
 //!   authority, for spoofing with the wrong name. `StandIn` shows what an aggregated API server really gets.
 //!
-//! What it lacks: kube-proxy and a cluster DNS. A pod reaches the API server by `KUBERNETES_SERVICE_HOST` and other pods by
-//! their addresses; the API server reaches Services by their Endpoints.
+//! What it lacks: DNS names of single pods, NetworkPolicies (accepted, not enforced), and tokens in pods that are bound to
+//! the pod unless the manifest asks for a projected one (Kubernetes 1.20 mounts a Secret's by default).
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -40,9 +40,10 @@ use support::cluster::{Answer, Cluster, NODE, Parts, Seen, StandIn};
 #[test]
 fn a_cluster_lives_with_ringside() {
     let cluster = Cluster::start(Parts::Node);
-    let steps: [(&str, fn(&Cluster)); 6] = [
+    let steps: [(&str, fn(&Cluster)); 7] = [
         ("the node is Ready", the_node_is_ready),
         ("the pods of a Deployment run in cgroups of their own", the_pods_of_a_deployment_run),
+        ("a Service is reached by its name", a_service_is_reached_by_its_name),
         ("a token bound to a pod names the pod", a_token_bound_to_a_pod_names_the_pod),
         ("a push reaches an aggregated API with the pod's identity", a_push_arrives_with_the_pods_identity),
         ("the autoscaler asks both metrics APIs", the_autoscaler_asks_both_metrics_apis),
@@ -96,6 +97,59 @@ fn the_pods_of_a_deployment_run(cluster: &Cluster) {
     let name = pods[0]["metadata"]["name"].as_str().unwrap();
     let reach = "nc -w 5 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null && echo reached";
     assert_eq!(cluster.kubectl(&["exec", name, "--", "sh", "-c", reach]).trim(), "reached");
+}
+
+const SERVICES: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: { name: greets }
+spec: { selector: { app: greets }, ports: [{ port: 80, targetPort: 8080 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: greets-headless }
+spec: { selector: { app: greets }, clusterIP: None, ports: [{ port: 8080 }] }
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: greets }
+spec:
+  selector: { matchLabels: { app: greets } }
+  template:
+    metadata: { labels: { app: greets } }
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: greets
+        image: lab.test/busybox:lab
+        command: ["/bin/sh", "-c", "mkdir /www; echo hello >/www/page; exec httpd -f -p 8080 -h /www"]
+"#;
+
+fn a_service_is_reached_by_its_name(cluster: &Cluster) {
+    cluster.apply(SERVICES);
+    let pods = cluster.wait_pods_ready("default", "app=greets", 1);
+    let ip = pods[0]["status"]["podIP"].as_str().unwrap();
+    let (pod, _) = pod_of_web(cluster);
+    // busybox, being static, asks the DNS by nslookup only.
+    let address_of = |name: &str| {
+        cluster.wait_until(&format!("an address of {name}"), Duration::from_secs(30), || {
+            let said = cluster.try_kubectl(&["exec", &pod, "--", "nslookup", "-type=a", name]);
+            let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+            let answers = said.split_once("Name:").map(|(_, answers)| answers.to_owned()).ok_or(said)?;
+            Ok(answers.split("Address:").nth(1).unwrap_or_default().trim().to_owned())
+        })
+    };
+    let service_ip = cluster.get_json(&["service", "greets"])["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    assert_eq!(address_of("greets.default.svc.cluster.local"), service_ip);
+    assert_eq!(address_of("greets-headless.default.svc.cluster.local"), ip);
+
+    let get = format!("printf 'GET /page HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {service_ip} 80 | tail -n 1");
+    let from_a_pod = || {
+        let output = cluster.try_kubectl(&["exec", &pod, "--", "sh", "-c", &get]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.trim() == "hello" { Ok(()) } else { Err(format!("{output:?}")) }
+    };
+    cluster.wait_until("the page through the Service", Duration::from_secs(30), from_a_pod);
 }
 
 fn pod_of_web(cluster: &Cluster) -> (String, String) {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Gets a real control plane for the end-to-end tests: etcd, kubectl, and four Kubernetes programs built from source.
+# Gets a real control plane for the end-to-end tests: etcd, kubectl, and five Kubernetes programs built from source.
 #
 # In:  a Debian machine with apt, as root or with sudo, and 4 GB of free disk in the cache while it builds.
-# Out: etcd and kubectl in PATH, and <cache>/control-plane/ with kube-apiserver, kube-controller-manager,
-#      kube-scheduler, kubelet and the file VERSION (the version of the source package they were built from).
+# Out: etcd, kubectl and dnsmasq in PATH, and <cache>/control-plane/ with kube-apiserver, kube-controller-manager,
+#      kube-scheduler, kubelet, kube-proxy and the file VERSION (the version of the source package they were built from).
 # Debian has no packages of these programs, but their source with all its modules. The build takes six to ten minutes on
 # two CPUs, once. The machine's own package lists are not touched; nothing is left running.
 set -euo pipefail
@@ -11,12 +11,13 @@ set -euo pipefail
 packages='
 etcd-server        etcd
 kubernetes-client  kubectl
+dnsmasq-base       dnsmasq
 golang-1.19-go     /usr/lib/go-1.19/bin/go
 dpkg-dev           dpkg-source
 gcc                gcc
 libc6-dev          /usr/include/stdio.h
 '
-programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet)
+programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 
 # shellcheck source=packages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
@@ -34,7 +35,7 @@ is_built() {
 # Compilers are of use only to the build, so a machine with the programs in its cache is not asked for them.
 install_what_is_missing() {
     if is_built; then
-        packages="$(grep -E '^(etcd-server|kubernetes-client) ' <<<"$packages")"
+        packages="$(grep -E '^(etcd-server|kubernetes-client|dnsmasq-base) ' <<<"$packages")"
     fi
     install_packages
 }
@@ -141,7 +142,7 @@ build() {
 }
 
 command -v apt-get >/dev/null || die "this is not a Debian machine (no apt-get)" \
-    "put kube-apiserver, kube-controller-manager, kube-scheduler, kubelet (1.20) and a file VERSION into $control_plane, etcd and kubectl into PATH"
+    "put kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy (1.20) and a file VERSION into $control_plane, etcd, kubectl and dnsmasq into PATH"
 install_what_is_missing
 is_built || build
 say "control plane $(cat "$control_plane/VERSION") is in the cache"

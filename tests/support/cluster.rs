@@ -10,13 +10,14 @@
 //!   10.97.N.0/24, and its first address, that of the Service `kubernetes`, is an address of the bridge on which the API
 //!   server itself listens at port 443. So `https://10.97.N.1` is the API server for the test, for processes on the host,
 //!   and for pods with in-cluster configuration.
-//! - There is no kube-proxy and no cluster DNS: other Services' addresses lead nowhere, and their names are not found.
-//!   The API server needs neither: it reaches an APIService by its Endpoints (`--enable-aggregator-routing`).
+//! - With a node come kube-proxy and a cluster DNS: pods and the host reach Services by address, pods also by name. The
+//!   API server needs neither: it reaches an APIService by its Endpoints (`--enable-aggregator-routing`).
 //!   A program on the host can stand behind an APIService: it listens on [`Cluster::host_address`], and the Service, without
 //!   a selector, gets Endpoints with that address ([`Cluster::service_on_host`]).
 //! - Everything of the control plane but the API server listens on 127.89.N.1.
 mod kubelet;
 mod pki;
+mod services;
 mod stand_in;
 
 use std::fs;
@@ -41,7 +42,7 @@ pub enum Parts {
     ApiServer,
     /// Also kube-controller-manager and kube-scheduler: Deployments, ReplicaSets, Endpoints, the HPA.
     Controllers,
-    /// Also a containerd and a kubelet: one node, [`NODE`], on which pods run.
+    /// Also a containerd, a kubelet and kube-proxy: one node, [`NODE`], on which pods run and reach Services by their names.
     Node,
 }
 
@@ -50,6 +51,7 @@ const READY: Duration = Duration::from_secs(90);
 
 pub struct Cluster {
     // In the order in which they end.
+    services: Vec<Running>,
     kubelet: Option<Running>,
     containerd: Option<Containerd>,
     scheduler: Option<Running>,
@@ -116,6 +118,7 @@ impl Cluster {
         let pki = Pki::create(&pki_folder);
         let etcd = start_etcd(&folder, &network, clean_up);
         let mut cluster = Self {
+            services: Vec::new(),
             kubelet: None,
             containerd,
             scheduler: None,
@@ -389,6 +392,7 @@ impl Cluster {
             ("admin", "lab-admin", Some("system:masters")),
             ("controller-manager", "system:kube-controller-manager", None),
             ("scheduler", "system:kube-scheduler", None),
+            ("proxy", "system:kube-proxy", None),
         ] {
             let identity = self.pki.client(file, user, group);
             let user = serde_json::json!({ "client-certificate": identity.certificate, "client-key": identity.key });
@@ -472,6 +476,11 @@ impl Cluster {
             loopback: &self.network.loopback,
         };
         self.kubelet = Some(kubelet::start(&node, self.containerd()));
+        let kubeconfig = self.folder.join("proxy.kubeconfig");
+        let (host, loopback) = (&self.network.host, &self.network.loopback);
+        let program = self.programs.join("kube-proxy");
+        self.services.push(services::start_kube_proxy(&program, &kubeconfig, host, loopback, &self.folder));
+        self.services.extend(services::start_dns(&self.kubeconfig(), host, &self.folder));
     }
 
     fn wait_for_parts(&self) {

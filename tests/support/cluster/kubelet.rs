@@ -94,9 +94,10 @@ const KERNEL_SETTINGS: [&str; 5] = [
     "kernel/keys/root_maxbytes",
 ];
 
-fn restore_kernel_settings_script() -> String {
+/// The script that writes back what is set now, below `/proc/sys`.
+pub fn restore_kernel_settings_script(settings: &[&str]) -> String {
     let mut script = String::new();
-    for name in KERNEL_SETTINGS {
+    for name in settings {
         if let Ok(value) = fs::read_to_string(format!("/proc/sys/{name}")) {
             script += &format!("echo {} >/proc/sys/{name}\n", value.trim());
         }
@@ -167,7 +168,9 @@ pub fn start(node: &Node<'_>, containerd: &Containerd) -> Running {
         .args(["--container-runtime", "remote", "--container-runtime-endpoint", &runtime])
         .env("PATH", path_with_sbin())
         .after_end(
-            restore_kernel_settings_script() + &remove_fixed_places_script(&root) + &remove_folder_script(folder),
+            restore_kernel_settings_script(&KERNEL_SETTINGS)
+                + &remove_fixed_places_script(&root)
+                + &remove_folder_script(folder),
         )
         .start(folder.parent().unwrap())
 }
@@ -197,5 +200,7 @@ fn configuration(node: &Node<'_>, certificate: &Path, key: &Path) -> serde_json:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "nodeStatusUpdateFrequency": "5s",
+        "clusterDNS": [node.address],
+        "clusterDomain": "cluster.local",
     })
 }
