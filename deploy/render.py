@@ -2,6 +2,8 @@
 
 In:  render [VALUES.json]   values over the chart's and deploy/manifest.values.yaml, from the file or none
      lint                   `helm lint --strict` with the default values
+     json FILE              the objects of a manifest as a JSON array
+     values                 the chart's default values as JSON
      validate FILE VERSION  every object of the file, strictly, against the schemas of that Kubernetes version, or `newest`
 Out: the manifest (YAML, in the order in which it is to be applied) or findings on standard output; exit code 1 with the
      reason on standard error when something is wrong. It needs no network and no cluster.
@@ -66,11 +68,24 @@ def lint():
         sys.exit(json.dumps(report, indent=2))
 
 
+def as_json(file):
+    json.dump([parsed for parsed in yaml.safe_load_all(pathlib.Path(file).read_text()) if parsed], sys.stdout)
+
+
+def values():
+    with helm_python.Chart.load(CHART) as chart:
+        json.dump(chart.values, sys.stdout)
+
+
 def validate(file, version):
     if version == "newest":
         version = kubernetes_validate.latest_version()
     checked = 0
+    # Of the Prometheus operator, not of Kubernetes.
+    without_schema = {"ServiceMonitor"}
     for parsed in yaml.safe_load_all(pathlib.Path(file).read_text()):
+        if not parsed or parsed["kind"] in without_schema:
+            continue
         try:
             kubernetes_validate.validate(parsed, version, strict=True)
         except Exception as error:  # its kinds of error have no common class
@@ -81,7 +96,8 @@ def validate(file, version):
 
 
 if __name__ == "__main__":
-    command = {"render": render, "lint": lint, "validate": validate}.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    commands = {"render": render, "lint": lint, "json": as_json, "values": values, "validate": validate}
+    command = commands.get(sys.argv[1] if len(sys.argv) > 1 else "")
     if command is None:
         sys.exit(__doc__)
     try:
