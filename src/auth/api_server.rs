@@ -4,12 +4,16 @@
 //! It asks nothing yet. Next: everything that does.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 /// Where a pod finds its service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// How long an API server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no client although there should be one.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +43,19 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<Client>, ApiServ
         }
         let wrong = |why: &dyn std::fmt::Display| ApiServerError::InCluster(why.to_string());
         let config = Config::incluster().map_err(|error| wrong(&error))?;
-        return Client::try_from(config).map(Some).map_err(|error| wrong(&error));
+        return Client::try_from(patient(config)).map(Some).map_err(|error| wrong(&error));
     };
     let wrong =
         |why: &dyn std::fmt::Display| ApiServerError::Kubeconfig { path: path.to_owned(), why: why.to_string() };
     let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let config = config.map_err(|error| wrong(&error))?;
-    Client::try_from(config).map(Some).map_err(|error| wrong(&error))
+    Client::try_from(patient(config)).map(Some).map_err(|error| wrong(&error))
+}
+
+/// When to try again is for each asker alone to say.
+fn patient(mut config: Config) -> Config {
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config
 }

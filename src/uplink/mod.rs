@@ -5,14 +5,10 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | where the API server is | `connect.rs` |
 //! | what is new in the ring goes out | [`push`] |
 //! | snapshots as bodies of pushes, and back | [`wire`] |
 
-mod connect;
 pub mod push;
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;
-
-pub use connect::{ConnectError, connect};

@@ -31,8 +31,8 @@ use crate::sample::push_stats::PushStats;
 use crate::store::Store;
 use cursor::Cursor;
 use pace::Pace;
-pub use target::{DirectOptions, PushError, connect, is_in_cluster};
 use target::{ApiServer, Direct};
+pub use target::{DirectOptions, PushError, connect, is_in_cluster};
 
 /// Which way a push takes.
 pub enum Route {
@@ -69,7 +69,12 @@ impl Drop for Pushing {
 ///
 /// # Errors
 /// [`PushError`] when there is nowhere to push to; that the receiver does not answer is no error.
-pub fn start(options: PushOptions, store: Store, stats: Arc<PushStats>, runtime: &Handle) -> Result<Pushing, PushError> {
+pub fn start(
+    options: PushOptions,
+    store: Store,
+    stats: Arc<PushStats>,
+    runtime: &Handle,
+) -> Result<Pushing, PushError> {
     let PushOptions { node, interval, route } = options;
     let pace = Pace::new(&node, interval);
     // Never 0: that would be no run.

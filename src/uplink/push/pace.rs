@@ -207,7 +207,10 @@ mod tests {
             let healed = healed - Duration::from_secs(away[1]);
             // Single seconds are as uneven as the hash: also in peace one has 384 bodies instead of 333.
             assert!(*peak <= 900, "{name}: {peak} in one second");
-            assert!(healed.as_secs() < 4 * 15 + u64::from(bodies_per_hour) * 15, "{name}: the last was well after {healed:?}");
+            assert!(
+                healed.as_secs() < 4 * 15 + u64::from(bodies_per_hour) * 15,
+                "{name}: the last was well after {healed:?}"
+            );
         }
     }
 

@@ -99,7 +99,8 @@ pub fn samples(store: &Store, instants: &[UnixNanos]) -> Vec<NodeSample> {
 fn pushed_subjects(store: &Store, since: UnixNanos) -> Vec<Arc<Subject>> {
     let mut known: Vec<Remembered> = store.remembered();
     known.retain(|known| known.alive || known.last_wall >= since);
-    let cgroups: HashSet<SubjectId> = known.iter().filter(|known| is_pushed(&known.subject)).map(|known| known.subject.id).collect();
+    let cgroups: HashSet<SubjectId> =
+        known.iter().filter(|known| is_pushed(&known.subject)).map(|known| known.subject.id).collect();
     known.retain(|known| match known.subject.table {
         Table::Cgroup => cgroups.contains(&known.subject.id),
         Table::Device => known.subject.owner.is_some_and(|owner| cgroups.contains(&owner)),

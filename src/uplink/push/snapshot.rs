@@ -106,7 +106,9 @@ const NODE_MORE: [N; 14] = [
 #[must_use]
 pub fn columns(table: Table) -> Vec<usize> {
     match table {
-        Table::Cgroup => CGROUP.iter().map(|(_, column)| column.index()).chain(CGROUP_MORE.map(Column::index)).collect(),
+        Table::Cgroup => {
+            CGROUP.iter().map(|(_, column)| column.index()).chain(CGROUP_MORE.map(Column::index)).collect()
+        }
         Table::Device => [D::Rbytes, D::Wbytes, D::Rios, D::Wios].map(Column::index).into(),
         Table::Interface => NETWORK.map(|(_, column)| column.index()).into(),
         Table::Node => NODE.iter().map(|(_, column)| column.index()).chain(NODE_MORE.map(Column::index)).collect(),
@@ -185,7 +187,8 @@ pub fn snapshot(sample: &NodeSample, node_cpu: NodeCpuSource) -> Snapshot {
         let (Some(namespace), Some(name)) = (pod.namespace, pod.name) else { continue };
         entities.push(pod_entity(uid, namespace, name, &pod, &owned));
         let containers = pod.containers.iter();
-        entities.extend(containers.map(|(subject, workload, row)| container(sample, uid, subject, workload, row, &owned)));
+        entities
+            .extend(containers.map(|(subject, workload, row)| container(sample, uid, subject, workload, row, &owned)));
     }
     Snapshot { wall: sample.wall, entities }
 }
@@ -348,9 +351,7 @@ fn node(sample: &NodeSample, cpu: NodeCpuSource) -> Entity {
         M::CpuUsageUsec,
         match cpu {
             NodeCpuSource::RootCgroup => root.as_ref().and_then(|row| row.value(C::CpuUsageUsec)),
-            NodeCpuSource::ProcStat => {
-                facts.as_ref().and_then(|row| busy_usec(row, sample.machine.ticks_per_second))
-            }
+            NodeCpuSource::ProcStat => facts.as_ref().and_then(|row| busy_usec(row, sample.machine.ticks_per_second)),
         },
     );
     let machine = &sample.machine;

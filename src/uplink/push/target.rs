@@ -197,7 +197,8 @@ impl Direct {
             .header(AUTHORIZATION, self.token()?)
             .body(Full::new(body))
             .map_err(|error| unreachable(&error, true))?;
-        let answer = connection.send_request(request).await.map_err(|error| unreachable(&error, error.is_canceled()))?;
+        let answer =
+            connection.send_request(request).await.map_err(|error| unreachable(&error, error.is_canceled()))?;
         let outcome = read(answer).await?;
         self.connection = Some(connection);
         Ok(outcome)
@@ -223,7 +224,8 @@ impl Direct {
             Failure::silent(PushResult::Unreachable, told, true)
         };
         let tls = tls(&self.options.ca_file).map_err(|error| failed(&error))?;
-        let name = ServerName::try_from(self.host.trim_matches(['[', ']']).to_owned()).map_err(|error| failed(&error))?;
+        let name =
+            ServerName::try_from(self.host.trim_matches(['[', ']']).to_owned()).map_err(|error| failed(&error))?;
         let stream = TcpStream::connect((self.host.trim_matches(['[', ']']), self.port)).await;
         let stream = stream.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
