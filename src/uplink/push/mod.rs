@@ -18,8 +18,14 @@ mod cursor;
 mod pace;
 mod past;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod target;
 mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +39,7 @@ use cursor::Cursor;
 use pace::Pace;
 use target::{ApiServer, Direct};
 pub use target::{DirectOptions, PushError, connect, is_in_cluster};
+use task::{Pusher, run};
 
 /// Which way a push takes.
 pub enum Route {
@@ -79,9 +86,10 @@ pub fn start(
     let pace = Pace::new(&node, interval);
     // Never 0: that would be no run.
     let cursor = Cursor::new(store, &node, rand::random::<u64>() | 1, interval);
+    let pusher = |route| Pusher::new(cursor, pace, stats, route);
     let task = match route {
-        Route::ApiServer(client) => runtime.spawn(task::run(cursor, ApiServer::new(client, &node)?, pace, stats)),
-        Route::Direct(direct) => runtime.spawn(task::run(cursor, Direct::new(direct, &node)?, pace, stats)),
+        Route::ApiServer(client) => runtime.spawn(run(pusher("api-server"), ApiServer::new(client, &node)?)),
+        Route::Direct(direct) => runtime.spawn(run(pusher("direct"), Direct::new(direct, &node)?)),
     };
     Ok(Pushing { tasks: vec![task] })
 }

@@ -47,9 +47,6 @@ pub enum PushError {
 pub trait Target: Send {
     /// Sends one.
     fn post(&mut self, body: Bytes) -> impl Future<Output = Outcome> + Send;
-
-    /// The route's name, for the log.
-    fn route(&self) -> &'static str;
 }
 
 /// Where a node's samples are posted to, below either address.
@@ -91,6 +88,7 @@ pub fn is_in_cluster() -> bool {
 pub struct ApiServer {
     client: kube::Client,
     path: String,
+    timeout: Duration,
 }
 
 impl ApiServer {
@@ -99,7 +97,14 @@ impl ApiServer {
     /// # Errors
     /// [`PushError::NodeName`].
     pub fn new(client: kube::Client, node: &str) -> Result<Self, PushError> {
-        Ok(Self { client, path: path(node)? })
+        Ok(Self { client, path: path(node)?, timeout: TIMEOUT })
+    }
+
+    /// The same with another patience.
+    #[cfg(test)]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     async fn send(&self, body: Bytes) -> Result<Outcome, Failure> {
@@ -115,11 +120,7 @@ impl ApiServer {
 
 impl Target for ApiServer {
     async fn post(&mut self, body: Bytes) -> Outcome {
-        within(self.send(body)).await
-    }
-
-    fn route(&self) -> &'static str {
-        "api-server"
+        within(self.timeout, self.send(body)).await
     }
 }
 
@@ -160,6 +161,7 @@ pub struct Direct {
     host: String,
     port: u16,
     connection: Option<SendRequest<Full<Bytes>>>,
+    timeout: Duration,
 }
 
 impl Direct {
@@ -173,7 +175,14 @@ impl Direct {
         let is_bare = uri.scheme_str() == Some("https") && uri.path() == "/" && uri.query().is_none();
         let host = uri.host().filter(|host| !host.is_empty() && is_bare).ok_or_else(wrong)?.to_owned();
         let port = uri.port_u16().unwrap_or(443);
-        Ok(Self { path: path(node)?, host, port, connection: None, options })
+        Ok(Self { path: path(node)?, host, port, connection: None, timeout: TIMEOUT, options })
+    }
+
+    /// The same with another patience.
+    #[cfg(test)]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     async fn send(&mut self, body: Bytes) -> Result<Outcome, Failure> {
@@ -256,20 +265,16 @@ fn tls(ca_file: &Path) -> Result<Arc<ClientConfig>, String> {
 
 impl Target for Direct {
     async fn post(&mut self, body: Bytes) -> Outcome {
-        within(self.send(body)).await
-    }
-
-    fn route(&self) -> &'static str {
-        "direct"
+        within(self.timeout, self.send(body)).await
     }
 }
 
-async fn within(sending: impl Future<Output = Result<Outcome, Failure>>) -> Outcome {
-    match tokio::time::timeout(TIMEOUT, sending).await {
+async fn within(timeout: Duration, sending: impl Future<Output = Result<Outcome, Failure>>) -> Outcome {
+    match tokio::time::timeout(timeout, sending).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(_) => {
-            let told = format!("no answer in {} s", TIMEOUT.as_secs());
+            let told = format!("no answer in {} s", timeout.as_secs_f32());
             Outcome::Failed(Failure::silent(PushResult::Timeout, told, false))
         }
     }
