@@ -21,6 +21,7 @@ mod cluster_store;
 mod directory;
 mod entity;
 pub mod frame;
+pub mod history;
 pub mod metric;
 mod node;
 mod past;
@@ -31,6 +32,7 @@ pub mod snapshot;
 
 pub use cluster_store::{ClusterOptions, ClusterStore};
 pub use entity::Refusal;
+pub use history::{GroupBy, HistoryQuery, HistorySeries};
 pub use metric::{Metric, MetricInfo, MetricKind, MetricSet, MetricUnit};
 pub use node::{MOST_AHEAD, PushRefused, Pushed};
 pub use protobuf::Malformed;

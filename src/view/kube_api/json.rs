@@ -24,13 +24,6 @@ impl Kind {
             Self::Pod => "PodMetrics",
         }
     }
-
-    pub(super) fn resource(self) -> &'static str {
-        match self {
-            Self::Node => "nodes",
-            Self::Pod => "pods",
-        }
-    }
 }
 
 /// What a table's rows carry of their objects.

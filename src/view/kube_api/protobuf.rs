@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::item::{Item, Usage};
 use super::json::Kind;
+use super::status::Status;
 use super::text::{byte_quantity, nano_quantity};
 use super::version::Version;
 use crate::units::UnixNanos;
@@ -225,7 +226,11 @@ fn quantities(usage: &Usage<'_>) -> std::collections::BTreeMap<String, Quantity>
 }
 
 fn enveloped(kind: &str, raw: Vec<u8>) -> Vec<u8> {
-    let type_meta = Some(TypeMeta { api_version: "metrics.k8s.io/v1beta1".to_owned(), kind: kind.to_owned() });
+    enveloped_as("metrics.k8s.io/v1beta1", kind, raw)
+}
+
+fn enveloped_as(api_version: &str, kind: &str, raw: Vec<u8>) -> Vec<u8> {
+    let type_meta = Some(TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() });
     let unknown = Unknown { type_meta, raw, ..Unknown::default() };
     let mut out = Vec::with_capacity(MAGIC.len() + unknown.encoded_len());
     out.extend_from_slice(MAGIC);
@@ -238,4 +243,31 @@ pub(super) fn watch_event(out: &mut Vec<u8>, kind: &str, object: Vec<u8>) {
     let event = WatchEvent { kind: kind.to_owned(), object: Some(RawExtension { raw: object }) }.encode_to_vec();
     out.extend_from_slice(&u32::try_from(event.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(&event);
+}
+
+/// `Status`, which an event of a watch may hold.
+#[derive(Clone, PartialEq, Message)]
+struct StatusMessage {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<ListMeta>,
+    #[prost(string, tag = "2")]
+    status: String,
+    #[prost(string, tag = "3")]
+    message: String,
+    #[prost(string, tag = "4")]
+    reason: String,
+    #[prost(int32, tag = "6")]
+    code: i32,
+}
+
+/// A failure, enveloped as an object.
+pub(super) fn status_object(status: &Status) -> Vec<u8> {
+    let message = StatusMessage {
+        metadata: Some(ListMeta::default()),
+        status: "Failure".to_owned(),
+        message: status.message.clone(),
+        reason: status.reason.to_owned(),
+        code: i32::from(status.code),
+    };
+    enveloped_as("v1", "Status", message.encode_to_vec())
 }

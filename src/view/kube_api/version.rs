@@ -28,11 +28,6 @@ impl Version {
         self.0
     }
 
-    /// When it was given out.
-    pub(super) fn at(self) -> UnixNanos {
-        UnixNanos((self.0 >> SET_BITS).saturating_mul(1_000_000))
-    }
-
     /// Whether it was given out for this set of objects.
     pub(super) fn is_of(self, set: ObjectSet) -> bool {
         self.0 & SET_MASK == set.checksum()
@@ -79,7 +74,6 @@ mod tests {
         let earlier = Version::new(UnixNanos(1_772_366_400_000_000_000), set(&["a", "b"]));
         let later = Version::new(UnixNanos(1_772_366_400_001_000_000), set(&[]));
         assert!(later > earlier);
-        assert_eq!(later.at(), UnixNanos(1_772_366_400_001_000_000));
         assert_eq!(Version::parse(&earlier.number().to_string()), Some(earlier));
         assert!(later.number() < 1 << 62, "a signed 64-bit integer holds it");
     }
