@@ -31,9 +31,6 @@ mod task;
 pub mod tls;
 pub mod tokens;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
