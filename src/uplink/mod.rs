@@ -5,3 +5,8 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | snapshots as bodies of pushes, and back | [`wire`] |
+
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;

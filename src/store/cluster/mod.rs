@@ -7,13 +7,32 @@
 //! | step | file |
 //! |---|---|
 //! | what there is to push | [`metric`] |
-//! | one push's changes as bytes, and back | `frame.rs` |
 //! | plain data | `record.rs`, `snapshot.rs` |
+//! | a push's bytes, read in place | `protobuf.rs`, [`frame`], [`push`] |
+//! | what the API server says | `directory.rs` |
+//! | who a node speaks of, and the newest values | `entity.rs`, `cells.rs`, `chain.rs` |
+//! | the samples before | `past.rs` |
+//! | one node | `node.rs` |
+//! | all of them | `cluster_store.rs` |
 
+mod cells;
+mod chain;
+mod cluster_store;
+mod directory;
+mod entity;
+pub mod frame;
 pub mod metric;
+mod node;
+mod past;
+mod protobuf;
+pub mod push;
 pub mod record;
 pub mod snapshot;
 
-pub use metric::{Metric, MetricInfo, MetricKind, MetricUnit};
+pub use cluster_store::{ClusterOptions, ClusterStore};
+pub use entity::Refusal;
+pub use metric::{Metric, MetricInfo, MetricKind, MetricSet, MetricUnit};
+pub use node::{MOST_AHEAD, PushRefused, Pushed};
+pub use protobuf::Malformed;
 pub use record::{LabelMap, NodeRecord, NodeUsage, PodRecord, PodUsage, Readings, WorkloadRef};
 pub use snapshot::{Entity, EntityKey, Snapshot};
