@@ -6,7 +6,15 @@
 //! | step | file |
 //! |---|---|
 //! | snapshots as bodies of pushes, and back | [`wire`] |
+//! | who is in the cluster | [`directory`] |
+//! | a push that arrived, believed or refused | [`receive`] |
+//! | replicas among themselves | [`peers`] |
 
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;
+
+pub mod directory;
+pub mod receive;
+
+pub mod peers;
