@@ -5,6 +5,7 @@
 //! A flag beats `RINGSIDE_<FLAG>`, which beats the file, which beats the default. The table [`SETTINGS`] is the one
 //! list of all settings. It opens no socket and reads no kernel file. Next: `agent.rs`, `doctor/`.
 
+pub mod aggregator;
 mod error;
 mod file;
 mod settings;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
 pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};

@@ -134,13 +134,14 @@ fn number_and_suffix(text: &str) -> Option<(u128, &str)> {
     Some((whole * 1_000_000_000 + nano, suffix.trim()))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const ADVICE: &str = "is not a duration; write a number and a unit, for example 500ms, 1s or 1m";
     let (nano_units, suffix) = number_and_suffix(text).ok_or(ADVICE)?;
     let nanos = match suffix {
         "ms" => nano_units / 1000,
         "s" => nano_units,
         "m" | "min" => nano_units * 60,
+        "h" => nano_units * 3600,
         "" if nano_units == 0 => 0,
         "" => return Err(format!("has no unit; write for example {text}s or {text}ms")),
         _ => return Err(ADVICE.to_owned()),

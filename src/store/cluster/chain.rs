@@ -32,9 +32,9 @@ pub(super) struct Chain {
     /// Sequence and time of the newest sample, and the time of the one before it.
     pub sequence: u64,
     pub wall: UnixNanos,
-    earlier: Option<UnixNanos>,
+    pub earlier: Option<UnixNanos>,
     /// The newest sample's differences, as they came.
-    deltas: Vec<u8>,
+    pub deltas: Vec<u8>,
     /// The samples before it.
     pub past: Past,
 }

@@ -103,7 +103,7 @@ impl ClusterStore {
         self.shared.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cell(&self, node: &str) -> Option<Arc<NodeCell>> {
+    pub(super) fn cell(&self, node: &str) -> Option<Arc<NodeCell>> {
         self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 

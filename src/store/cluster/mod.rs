@@ -13,6 +13,7 @@
 //! | who a node speaks of, and the newest values | `entity.rs`, `cells.rs`, `chain.rs` |
 //! | the samples before | `past.rs` |
 //! | one node | `node.rs` |
+//! | one node, for another replica | `export.rs` |
 //! | all of them | `cluster_store.rs` |
 
 mod cells;
@@ -23,6 +24,7 @@ mod entity;
 pub mod frame;
 pub mod history;
 pub mod metric;
+mod export;
 mod node;
 mod past;
 mod protobuf;

@@ -70,7 +70,7 @@ pub(super) struct NodeState {
     pub record: Option<Arc<NodeRecord>>,
     /// Its record was removed: only its history is shown.
     pub removed: bool,
-    run: u64,
+    pub run: u64,
     pub chain: Chain,
     /// Oldest first.
     pub frozen: VecDeque<Frozen>,
