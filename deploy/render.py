@@ -9,6 +9,7 @@ Out: the manifest (YAML, in the order in which it is to be applied) or findings 
      reason on standard error when something is wrong. It needs no network and no cluster.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -80,6 +81,8 @@ def values():
 def validate(file, version):
     if version == "newest":
         version = kubernetes_validate.latest_version()
+    # Otherwise the definitions, some megabytes, are read again for every object.
+    kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
     checked = 0
     # Of the Prometheus operator, not of Kubernetes.
     without_schema = {"ServiceMonitor"}

@@ -9,7 +9,8 @@
 # In:  python3 with venv. RINGSIDE_CACHE or XDG_CACHE_HOME say where the environment is kept; it is made when it is absent
 #      or deploy/requirements.txt has changed, and only then is the network needed.
 set -euo pipefail
-cd "$(dirname "$0")"
+deploy="$(cd "$(dirname "$0")" && pwd)"
+requirements="$deploy/requirements.txt"
 
 cache="${RINGSIDE_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME, XDG_CACHE_HOME or RINGSIDE_CACHE must say where the cache is}/.cache}/ringside}"
 venv="$cache/deploy-venv"
@@ -17,19 +18,19 @@ export PYTHONDONTWRITEBYTECODE=1
 
 prepare() {
     # `made-from` is written last: an environment without it was not finished.
-    ! cmp -s requirements.txt "$venv/made-from" || return 0
+    ! cmp -s "$requirements" "$venv/made-from" || return 0
     mkdir -p "$cache"
     # Two that come at the same time do not make it twice.
     exec 9>"$venv.lock"
     flock 9
-    ! cmp -s requirements.txt "$venv/made-from" || return 0
+    ! cmp -s "$requirements" "$venv/made-from" || return 0
     printf 'render: making the Python environment %s\n' "$venv" >&2
     rm -rf "$venv"
     python3 -m venv "$venv" || {
         printf 'render: FAILED: python3 -m venv did not work\nrender: what to do: apt-get install python3-venv\n' >&2
         exit 1
     }
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r requirements.txt >&2 || {
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$requirements" >&2 || {
         printf 'render: FAILED: pip could not install what deploy/requirements.txt names\n' >&2
         printf 'render: what to do: look at the network; on a Python other than 3.11 add the hashes of its files\n' >&2
         exit 1
@@ -40,7 +41,7 @@ prepare() {
     if [ -n "$library" ]; then
         find "$(dirname "$library")" -name 'libhelm_c.so*' ! -path "$library" -exec ln -sf "$(basename "$library")" {} \;
     fi
-    cp requirements.txt "$venv/made-from"
+    cp "$requirements" "$venv/made-from"
 }
 
 case "${1:-}" in
@@ -48,19 +49,19 @@ case "${1:-}" in
     --run)
         prepare
         shift
-        exec "$venv/bin/python" render.py "$@"
+        exec "$venv/bin/python" "$deploy/render.py" "$@"
         ;;
     --print)
         prepare
-        exec "$venv/bin/python" render.py render
+        exec "$venv/bin/python" "$deploy/render.py" render
         ;;
     '')
         prepare
-        "$venv/bin/python" render.py render >daemonset.yaml.new || {
-            rm -f daemonset.yaml.new
+        "$venv/bin/python" "$deploy/render.py" render >"$deploy/daemonset.yaml.new" || {
+            rm -f "$deploy/daemonset.yaml.new"
             exit 1
         }
-        mv daemonset.yaml.new daemonset.yaml
+        mv "$deploy/daemonset.yaml.new" "$deploy/daemonset.yaml"
         printf 'render: wrote deploy/daemonset.yaml\n' >&2
         ;;
     *)
