@@ -10,6 +10,8 @@
 //! | a push that arrived, believed or refused | [`receive`] |
 //! | replicas among themselves | [`peers`] |
 
+#[cfg(test)]
+mod model_tests;
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;
