@@ -13,6 +13,7 @@ use super::frame::{self, Cells, Changes, ChangesWriter};
 use super::metric::Metric;
 use super::protobuf::put_varint;
 use super::push::PROTOCOL_VERSION;
+use crate::units::UnixNanos;
 
 /// Keys of fields: number and wire type, as `docs/push-protocol.md` has them.
 const VARINT: u8 = 0;
@@ -148,6 +149,21 @@ impl ClusterStore {
         vec![body]
     }
 
+    /// How many nodes' newest values are recent enough to be shown, and how many's are not.
+    #[must_use]
+    pub fn freshness(&self, now: UnixNanos) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for cell in self.cells() {
+            let state = cell.state();
+            match state.is_fresh(now, self.shared.options.stale_after) {
+                true => counts.0 += 1,
+                false if state.chain.sequence != 0 => counts.1 += 1,
+                false => {}
+            }
+        }
+        counts
+    }
+
     /// Names of all nodes of which something was pushed, ascending.
     #[must_use]
     pub fn node_names(&self) -> Vec<Arc<str>> {
@@ -166,7 +182,6 @@ mod tests {
     use super::super::record::{NodeRecord, PodRecord, WorkloadRef};
     use super::super::{ClusterOptions, PushRefused};
     use super::*;
-    use crate::units::UnixNanos;
 
     const START: u64 = 1_790_000_000_000_000_000;
     const SECOND: u64 = 1_000_000_000;

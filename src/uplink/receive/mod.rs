@@ -162,6 +162,11 @@ impl Receiver {
         Ok(pushed)
     }
 
+    /// Gives up what is kept for nodes that the API server does not know any more.
+    pub fn forget_gone_nodes(&self) {
+        self.limit.retain(|node| self.intake.store.node_record(node).is_some());
+    }
+
     /// Everything that can be said without looking into the body.
     fn claim(
         &self,
