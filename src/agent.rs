@@ -3,6 +3,8 @@
 //! In: an [`AgentConfig`]. Out: an agent that runs until it is told to stop. Nothing is decided here but who is
 //! connected to whom; each part's own module says what it does.
 
+mod secure;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::auth::api_server::{self, ApiServerError};
 use crate::config::{AgentConfig, KeptFiles, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
@@ -55,6 +58,12 @@ pub enum AgentError {
     /// The address could not be listened on.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The API server that was named cannot be used.
+    #[error(transparent)]
+    ApiServer(#[from] ApiServerError),
+    /// The secure port would let nobody in, or its files are not usable.
+    #[error("{0}")]
+    Secure(String),
     /// The runtime or a thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
     Thread(#[from] std::io::Error),
@@ -96,6 +105,11 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
         HttpServer::bind(config.listen, context)?
     };
+    let api_server = runtime.block_on(api_server::client(config.kubeconfig.as_deref()))?;
+    let secure = {
+        let _entered = runtime.enter();
+        secure::open(config, api_server.as_ref(), &machine.node_name, &server)?
+    };
 
     let files = FileShares::new(config.kept_files);
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
@@ -130,9 +144,18 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let follower = tokio::spawn(exposition.follow(async {
             let _ = follow_until.await;
         }));
+        let (stop_secure, secure_until) = tokio::sync::oneshot::channel::<()>();
+        let secure = secure.map(|secure| {
+            tokio::spawn(secure.serve(async {
+                let _ = secure_until.await;
+            }))
+        });
         let served = server.serve(shutdown(sampler_ended, &failed)).await;
-        drop(stop_following);
+        drop((stop_following, stop_secure));
         let _ = follower.await;
+        if let Some(secure) = secure {
+            let _ = secure.await;
+        }
         served
     });
     drop(discoverer);

@@ -227,3 +227,61 @@ fn make_room<V>(entries: &mut HashMap<Key, Entry<V>>, most: usize, now: Instant)
         entries.retain(|_, entry| ends(entry).is_none_or(|until| until > last));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(entries: usize) -> FlightLimits {
+        FlightLimits { entries, at_once: 2, strangers_per_second: 1000, known_per_second: 1000 }
+    }
+
+    fn answered(value: u32, keep: Duration) -> Answered<u32> {
+        Answered { value, keep, good: true }
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_and_what_ends_first_goes_first() {
+        let (flights, hasher) = (Flights::new(limits(64)), Hasher::default());
+        let long = hasher.key(b"long");
+        flights.get(long, || async { answered(7, Duration::from_secs(1000)) }).await.unwrap();
+        for index in 0..500_u32 {
+            let key = hasher.key(&index.to_ne_bytes());
+            flights.get(key, || async move { answered(index, Duration::from_secs(100)) }).await.unwrap();
+            assert!(flights.len() <= 64, "{} after {index}", flights.len());
+        }
+        let again = flights.get(long, || async { answered(8, Duration::from_secs(1)) }).await;
+        assert_eq!(again, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn more_questions_at_once_than_may_be_are_refused_and_lost_ones_asked_again() {
+        let (flights, hasher) = (Flights::new(limits(8)), Hasher::default());
+        let waiting: Vec<_> = (0..2_u8)
+            .map(|index| {
+                let (flights, key) = (flights.clone(), hasher.key(&[index]));
+                tokio::spawn(async move { flights.get(key, std::future::pending::<Answered<u32>>).await })
+            })
+            .collect();
+        while flights.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(flights.get(hasher.key(b"x"), || async { answered(1, Duration::ZERO) }).await, Err(TooBusy));
+        for waiting in waiting {
+            waiting.abort();
+        }
+        let lost = Flights::new(limits(8));
+        let key = hasher.key(b"lost");
+        let failing = || async { std::panic::resume_unwind(Box::new("lost")) };
+        assert_eq!(lost.get(key, failing).await, Err(TooBusy));
+        assert_eq!(lost.get(key, || async { answered(3, Duration::ZERO) }).await, Ok(3));
+    }
+
+    #[test]
+    fn keys_mean_something_in_one_process_only() {
+        let (a, b) = (Hasher::default(), Hasher::default());
+        assert_eq!(a.key(b"token"), a.clone().key(b"token"));
+        assert_ne!(a.key(b"token"), b.key(b"token"));
+        assert_ne!(a.key(b"token"), a.key(b"tokem"));
+    }
+}

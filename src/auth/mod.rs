@@ -17,6 +17,7 @@
 //! | refusals | [`status`] |
 
 mod access;
+pub mod api_server;
 mod authenticator;
 pub mod certificates;
 pub mod chain;
@@ -29,9 +30,6 @@ pub mod status;
 mod task;
 pub mod tls;
 pub mod tokens;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -34,6 +34,16 @@ pub struct AgentConfig {
     pub listen: SocketAddr,
     /// True when the address came from `--insecure-listen`: plain HTTP may leave this machine.
     pub insecure: bool,
+    /// Address to serve on over TLS as well.
+    pub secure_listen: Option<SocketAddr>,
+    /// Certificate and private key of the secure port; `None` has a self-signed one made.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// Authorities whose client certificates are believed.
+    pub client_ca_file: Option<PathBuf>,
+    /// Bearer tokens that are believed without asking the API server.
+    pub static_token_file: Option<PathBuf>,
+    /// How to reach the API server; `None` leaves it to the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
     /// Time between two ticks, 100 ms to 60 s.
     pub interval: Duration,
     /// Budget of the ring in bytes.
@@ -163,6 +173,14 @@ impl<'a> Layers<'a> {
         Ok(AgentConfig {
             listen,
             insecure,
+            secure_listen: self
+                .one("secure-listen")
+                .map(|_| self.parsed("secure-listen", value::address))
+                .transpose()?,
+            tls_files: self.tls_files()?,
+            client_ca_file: self.path("client-ca-file")?,
+            static_token_file: self.path("static-token-file")?,
+            kubeconfig: self.path("kubeconfig")?,
             interval: self.parsed("interval", value::interval)?,
             ring_bytes: self.parsed("ring-bytes", value::bytes)?,
             data_dir: self.one("data-dir").map(|_| self.parsed("data-dir", value::folder)).transpose()?,
@@ -197,6 +215,20 @@ impl<'a> Layers<'a> {
                 Err(ConfigError::TwoAddresses { first: Box::new(plain.origin), second: Box::new(insecure.origin) })
             }
             _ => Ok((self.parsed("insecure-listen", value::address)?, true)),
+        }
+    }
+
+    fn path(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        self.one(key).map(|_| self.parsed(key, value::file)).transpose()
+    }
+
+    fn tls_files(&self) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+        let half = |given: Given, missing| Err(ConfigError::Half { given: Box::new(given.origin), missing });
+        match (self.one("tls-cert-file"), self.one("tls-private-key-file")) {
+            (None, None) => Ok(None),
+            (Some(given), None) => half(given, "tls-private-key-file"),
+            (None, Some(given)) => half(given, "tls-cert-file"),
+            (Some(_), Some(_)) => Ok(self.path("tls-cert-file")?.zip(self.path("tls-private-key-file")?)),
         }
     }
 

@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting of the agent, in the order of `--help`.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 24] = [
     setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
     setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
     setting(
@@ -37,6 +37,32 @@ pub const SETTINGS: [Setting; 18] = [
         "ADDRESS:PORT",
         None,
         "Serve plain HTTP, readable by anyone who can reach it, on this address instead of --listen",
+    ),
+    setting(
+        "secure-listen",
+        "ADDRESS:PORT",
+        None,
+        "Serve the same over TLS on this address as well, to those who are known and may read nodes/metrics",
+    ),
+    setting(
+        "tls-cert-file",
+        "FILE",
+        None,
+        "Certificate (PEM) of --secure-listen, read again when it changes; without it, a self-signed one",
+    ),
+    setting("tls-private-key-file", "FILE", None, "Private key (PEM) of --tls-cert-file"),
+    setting("client-ca-file", "FILE", None, "Believe client certificates that these authorities (PEM) signed"),
+    setting(
+        "static-token-file",
+        "FILE",
+        None,
+        "Believe the bearer tokens of this file: token,user,uid,\"group1,group2\" per line",
+    ),
+    setting(
+        "kubeconfig",
+        "FILE",
+        None,
+        "Reach the API server by this file; without it, by the pod's service account, if there is one",
     ),
     setting("interval", "DURATION", Some("1s"), "Time between two ticks, 100ms to 60s"),
     setting("ring-bytes", "SIZE", Some("32MiB"), "Memory for history (64MiB, 100MB, or a number of bytes)"),

@@ -65,6 +65,12 @@ fn a_flag_that_repeats_the_default_still_beats_the_file() {
 fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
     let rows = [
         ("listen", "[::1]:9751"),
+        ("secure-listen", "0.0.0.0:9753"),
+        ("tls-cert-file", "/etc/ringside/tls.crt"),
+        ("tls-private-key-file", "/etc/ringside/tls.key"),
+        ("client-ca-file", "/etc/ringside/clients.crt"),
+        ("static-token-file", "/etc/ringside/tokens.csv"),
+        ("kubeconfig", "/etc/ringside/kubeconfig"),
         ("interval", "500ms"),
         ("ring-bytes", "64MiB"),
         ("data-dir", "/var/lib/ringside"),
@@ -112,7 +118,7 @@ fn an_unknown_key_names_the_file_the_line_and_the_nearest_key() {
     }
     let (_dir, path) = file("c.yaml", "zzzzzzzz: 1\n");
     let said = message(resolve(&[("config", &path)], &[]));
-    assert!(said.contains("use one of listen, insecure-listen, interval"), "{said}");
+    assert!(said.contains("use one of listen, insecure-listen, secure-listen"), "{said}");
 }
 
 #[test]
@@ -307,4 +313,15 @@ fn an_error_names_the_source_it_came_from() {
     assert!(message(resolve(&[("max-cgroups", "0")], &[])).contains("give a number from 1 up"));
     assert!(message(resolve(&[("kept-files", "some")], &[])).contains("give a number or auto"));
     assert!(message(resolve(&[("procfs", "")], &[])).contains("give the path of the mount"));
+}
+
+#[test]
+fn a_certificate_without_its_key_is_told() {
+    let said = message(resolve(&[("tls-cert-file", "a.crt")], &[]));
+    assert_eq!(said, "--tls-cert-file is given without --tls-private-key-file; give both, or neither");
+    let said = message(resolve(&[], &[("RINGSIDE_TLS_PRIVATE_KEY_FILE", "a.key")]));
+    assert_eq!(
+        said,
+        "environment variable RINGSIDE_TLS_PRIVATE_KEY_FILE is given without --tls-cert-file; give both, or neither"
+    );
 }

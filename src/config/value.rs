@@ -188,6 +188,13 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.ends_with('/') {
+        return Err("is not a file; give the path of one".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
 pub(super) fn socket(text: &str) -> Result<SocketChoice, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     match path {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | accept, count, stop | `server.rs`; the loop and the deadlines of one connection are `auth/listen/` |
 //! //! | path → answer | `routes.rs` |
+//! | the same over TLS, for those who may | `secure.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
@@ -14,6 +15,7 @@
 pub mod negotiate;
 mod problem;
 mod routes;
+mod secure;
 mod server;
 mod stream;
 
@@ -21,6 +23,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use problem::problem;
+pub use secure::{Gate, SecureServer};
 pub use server::HttpServer;
 
 use super::Answer;
@@ -113,6 +116,14 @@ pub enum HttpError {
     /// Anything else that keeps the socket from being set up.
     #[error("cannot listen on {address} (--listen): {source}")]
     Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The secure port cannot be set up.
+    #[error("cannot listen on {address} (--secure-listen): {source}; give another address or port")]
+    Secure {
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.

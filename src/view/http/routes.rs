@@ -22,7 +22,8 @@ use crate::view::{Answer, api, page};
 /// Most API requests that are worked on at once: they read history and must not fill the blocking threads.
 const API_AT_ONCE: usize = 4;
 
-const READ: &str = "/api/v1/read";
+/// Prometheus remote read.
+pub(super) const READ: &str = "/api/v1/read";
 const EXPORT: &str = "/api/v1/export";
 
 /// The routes and what they show.

@@ -44,6 +44,11 @@ impl HttpServer {
         Ok(Self { listener, routes: Arc::new(Routes::new(context, limits)), limits })
     }
 
+    /// What a second port serves, too.
+    pub(super) fn shared(&self) -> (Arc<Routes>, Limits) {
+        (Arc::clone(&self.routes), self.limits)
+    }
+
     /// The address that is listened on: with port 0 the one that the system chose.
     ///
     /// # Errors
