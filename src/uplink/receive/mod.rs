@@ -105,7 +105,11 @@ impl Intake {
     fn decide(&self, node: &str, body: &[u8], now: UnixNanos) -> Result<Pushed, Refusal> {
         let push = Push::decode(body)?;
         if push.node != node {
-            return Err(Refusal::OtherNode { claimed: node.to_owned(), named: push.node.to_owned(), place: "the push" });
+            return Err(Refusal::OtherNode {
+                claimed: node.to_owned(),
+                named: push.node.to_owned(),
+                place: "the push",
+            });
         }
         Ok(self.store.push(node, &push, now)?)
     }
