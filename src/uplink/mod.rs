@@ -7,6 +7,8 @@
 //! |---|---|
 //! | snapshots as bodies of pushes, and back | [`wire`] |
 
+#[cfg(test)]
+mod model_tests;
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;

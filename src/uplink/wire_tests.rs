@@ -188,7 +188,7 @@ fn pods_are_shown_when_the_api_server_places_them_there_and_not_before() {
     let mut other = pod_record("web-1", "a");
     other.name = "web-2".into();
     store.put_pod(&other);
-    assert_eq!(store.refused_now()[Refusal::WrongName as usize], 2);
+    assert_eq!(store.stats().refused[Refusal::WrongName as usize], 2);
     other.uid = "another".into();
     other.name = "web-1".into();
     store.remove_pod("uid-web-1");
@@ -197,7 +197,7 @@ fn pods_are_shown_when_the_api_server_places_them_there_and_not_before() {
     assert_eq!(pushed(&encoder.push(&[usual(10, 2_000, 8192)], true))[Refusal::WrongUid as usize], 2);
     store.remove_pod("another");
     store.put_pod(&pod_record("web-1", "a"));
-    assert_eq!(store.refused_now(), [0; 4]);
+    assert_eq!(store.stats().refused, [0; 4]);
     assert_eq!(store.pod("default", "web-1", at(15)).unwrap().containers.len(), 1);
     // Finished, removed, stale: not shown.
     assert!(store.pod("default", "web-1", at(131)).is_none());
