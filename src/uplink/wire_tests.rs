@@ -260,3 +260,25 @@ fn another_version_is_told_which_one_is_known() {
     let error = Push::decode(&message.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "version 2 of the push protocol is not known here; send version 1");
 }
+
+/// The seeds of the fuzz target: `cargo test --lib write_seeds -- --ignored`.
+#[test]
+#[ignore = "writes into fuzz/seeds"]
+fn write_seeds_for_the_fuzzer() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/push");
+    std::fs::create_dir_all(&folder).unwrap();
+    let seed = |name: &str, first: &[u8], second: &[u8]| {
+        let length = u16::try_from(first.len()).unwrap().to_le_bytes();
+        std::fs::write(folder.join(name), [&length, first, second].concat()).unwrap();
+    };
+    let mut encoder = Encoder::new("a", 7);
+    let alone = encoder.push(&(0..20).map(|n| usual(n, n * 1_000, n * 4096)).collect::<Vec<_>>(), true);
+    let mut next = usual(30, 5, 1 << 40);
+    next.entities.pop();
+    next.entities.push(container_entity("web-1", "new", 25, &[(CPU, 3)]));
+    let next = encoder.push(&[next], false);
+    seed("alone", &alone, &[]);
+    seed("alone-next", &alone, &next);
+    seed("twice", &alone, &alone);
+    seed("other-run", &alone, &Encoder::new("a", 8).push(&[usual(10, 1, 1), usual(40, 2, 2)], true));
+}

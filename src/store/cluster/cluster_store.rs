@@ -390,8 +390,14 @@ impl ClusterStore {
     /// The newest of a pod. A pod none of whose containers runs is not shown.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str, now: UnixNanos) -> Option<PodUsage> {
+        self.pod_with(namespace, name, now, MetricSet::ALL)
+    }
+
+    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper.
+    #[must_use]
+    pub fn pod_with(&self, namespace: &str, name: &str, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
         let pod = self.pod_record(namespace, name)?;
-        self.pod_usage(&pod, now, MetricSet::ALL)
+        self.pod_usage(&pod, now, wanted)
     }
 
     /// The newest of all pods, or of those of a namespace, one after the other, ascending by (namespace, name).

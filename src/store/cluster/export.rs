@@ -496,7 +496,7 @@ mod tests {
     fn the_history_is_told_too_with_those_that_are_gone_and_of_runs_before() {
         use Metric::{CpuUsageUsec, MemoryWorkingSetBytes, NetworkReceiveBytes};
         let (here, there) = (store(), store());
-        let at_end = UnixNanos(START + 1_000 * SECOND);
+        let at_end = UnixNanos(START + 700 * SECOND);
         let take = |store: &ClusterStore, body: &[u8]| store.push("a", &Push::decode(body).unwrap(), at_end).unwrap();
         let births = [(0, 0, "", "", 0), (1, 1, "p1", "uid-p1", 0), (2, 2, "c", "", 1)];
         let mut body = push(0, 1, &births, &[(0, CpuUsageUsec, 0, 10_000), (2, CpuUsageUsec, 0, 500)]);

@@ -72,6 +72,8 @@ pub(super) struct NodeState {
     /// Its record was removed: only its history is shown.
     pub removed: bool,
     pub run: u64,
+    /// When the newest push was sent, by its sender's clock.
+    pub sent: UnixNanos,
     pub chain: Chain,
     /// Oldest first.
     pub frozen: VecDeque<Frozen>,
@@ -118,8 +120,11 @@ impl NodeState {
         let same_run = held && self.run == push.run;
         let all = push.samples.len();
         let fresh = if push.base == 0 {
-            let is_older =
-                if same_run { push.sequence() <= self.chain.sequence } else { push.newest() <= self.chain.wall };
+            let is_older = match same_run {
+                true => push.sequence() <= self.chain.sequence,
+                // Of two runs the one that was sent last counts; one that is not heard of any more does not.
+                false => push.sent() <= self.sent && now.0 <= self.chain.wall.0.saturating_add(nanos(MOST_AHEAD)),
+            };
             if held && is_older {
                 return Ok(self.pushed(0, all, same_run));
             }
@@ -141,6 +146,7 @@ impl NodeState {
             self.chain.check(fresh)?;
             fresh
         };
+        self.sent = push.sent();
         let mut others = false;
         for sample in fresh {
             others |= sample.born().next().is_some() || sample.gone().next().is_some();
