@@ -211,7 +211,7 @@ async fn an_authority_is_replaced_while_the_one_before_is_still_believed() {
     shake(Arc::clone(&asks), b.serving(), "ringside-aggregator").unwrap();
     b.refresh(later).await.unwrap();
     assert_eq!(b.bundle(), bundle);
-    let (_, signed) = (0, leaf(&b.serving()));
+    let signed = leaf(&b.serving());
     let (_, signed) = X509Certificate::from_der(&signed).unwrap();
     assert!(signed.validity().not_before.timestamp() > i64::try_from(unix(later)).unwrap() - 7200);
     // Both looked once more: nothing is left to do.

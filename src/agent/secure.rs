@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kube::Client;
 
 use super::AgentError;
-use crate::auth::certificates::{ServingCert, read_file};
-use crate::auth::chain::Authority;
+use crate::auth::certificates::ServingCert;
+use crate::auth::chain::AuthorityFile;
 use crate::auth::static_tokens::StaticTokens;
 use crate::auth::{Authenticator, Authorizer};
 use crate::config::AgentConfig;
@@ -28,12 +28,13 @@ pub fn open(
     let secure = |why: &dyn std::fmt::Display| AgentError::Secure(why.to_string());
     let mut authenticator = Authenticator::new();
     if let Some(path) = &config.client_ca_file {
-        let pem = read_file(path).map_err(|error| secure(&error))?;
-        let named = |error| secure(&format_args!("{} (--client-ca-file): {error}", path.display()));
-        authenticator = authenticator.with_client_authority(Authority::from_pem(&pem).map_err(named)?);
+        let clients =
+            AuthorityFile::open(path.clone()).map_err(|error| secure(&format_args!("--client-ca-file: {error}")))?;
+        authenticator = authenticator.with_client_authority_file(clients);
     }
     if let Some(path) = &config.static_token_file {
-        let tokens = StaticTokens::from_file(path.clone()).map_err(|error| secure(&error))?;
+        let tokens = StaticTokens::from_file(path.clone())
+            .map_err(|error| secure(&format_args!("--static-token-file: {error}")))?;
         authenticator = authenticator.with_static_tokens(tokens);
     }
     let authorizer = match api_server {

@@ -7,7 +7,7 @@
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use kube::Client;
 
-use super::chain::{Authority, Subject};
+use super::chain::{Authority, AuthorityFile, Subject};
 use super::https::Peer;
 use super::requestheader::ApiServerTrust;
 use super::static_tokens::StaticTokens;
@@ -19,6 +19,7 @@ use super::{Denied, Identity};
 pub struct Authenticator {
     trust: Option<ApiServerTrust>,
     clients: Option<Authority>,
+    client_file: Option<AuthorityFile>,
     static_tokens: Option<StaticTokens>,
     reviews: Option<TokenReviews>,
 }
@@ -51,6 +52,13 @@ impl Authenticator {
         self
     }
 
+    /// The same with authorities of a file, which may change.
+    #[must_use]
+    pub fn with_client_authority_file(mut self, clients: AuthorityFile) -> Self {
+        self.client_file = Some(clients);
+        self
+    }
+
     /// Believes the tokens of a file.
     #[must_use]
     pub fn with_static_tokens(mut self, tokens: StaticTokens) -> Self {
@@ -61,7 +69,8 @@ impl Authenticator {
     /// True when there is a way to be known.
     #[must_use]
     pub fn knows_anybody(&self) -> bool {
-        self.trust.is_some() || self.clients.is_some() || self.static_tokens.is_some() || self.reviews.is_some()
+        let by_certificate = self.trust.is_some() || self.clients.is_some() || self.client_file.is_some();
+        by_certificate || self.static_tokens.is_some() || self.reviews.is_some()
     }
 
     /// Who sends this request.
@@ -77,7 +86,8 @@ impl Authenticator {
                 return Ok(identity);
             }
             let theirs = trust.as_ref().and_then(|trust| trust.clients());
-            for authority in self.clients.iter().chain(theirs) {
+            let file = self.client_file.as_ref().map(AuthorityFile::current);
+            for authority in self.clients.iter().chain(&file).chain(theirs) {
                 match authority.verify(certificate) {
                     Ok(subject) if !subject.common_name.is_empty() => return Ok(of_certificate(subject)),
                     Ok(_) => "the client certificate has no common name".clone_into(&mut why),

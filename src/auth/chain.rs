@@ -4,10 +4,12 @@
 //! if the chain leads to one of the authorities now. Names in it are not judged here. Next: `requestheader.rs`,
 //! `authenticator.rs`.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -15,7 +17,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::tls;
+use super::certificates::{CertificateError, Stamp, each_change, read_file};
+use super::{LOOK, Task, tls};
 
 /// How long a verified chain is believed without another look: the time by which an expiry is noticed late.
 const VERIFIED: Duration = Duration::from_secs(60);
@@ -39,7 +42,7 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// The text holds no certificate that can be used.
-    #[error("no certificate of an authority in it: {0}; give a PEM file with at least one CERTIFICATE block")]
+    #[error("no certificate of an authority in it ({0}); give a PEM text with a CERTIFICATE block")]
     NoAuthority(String),
     /// Another authority signed it, it has expired, or it is not for clients.
     #[error("the client certificate is not accepted: {0}")]
@@ -138,4 +141,45 @@ fn subject(certificate: &CertificateDer<'_>) -> Option<Subject> {
     let common_name = name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).unwrap_or_default().to_owned();
     let organizations = name.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
     Some(Subject { common_name, organizations })
+}
+
+/// Authorities from a file that is read again when it changes. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct AuthorityFile {
+    current: Arc<ArcSwap<Authority>>,
+    _kept: Arc<Task>,
+}
+
+impl AuthorityFile {
+    /// Reads the file now, and again when it changes; one that became unusable is logged, and the authorities from before
+    /// are believed on. It must be called within a runtime.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when it cannot be used now.
+    pub fn open(path: PathBuf) -> Result<Self, CertificateError> {
+        let paths = vec![path.clone()];
+        let before = Stamp::of(&paths);
+        let current = Arc::new(ArcSwap::from_pointee(read(&path)?));
+        let shown = Arc::clone(&current);
+        let changed = move || match read(&path) {
+            Ok(authority) => {
+                tracing::info!("{}: changed, and believed from now on", path.display());
+                shown.store(Arc::new(authority));
+            }
+            Err(error) => tracing::warn!("{error}; the authorities from before are believed on"),
+        };
+        let kept = Arc::new(Task::start(each_change(paths, before, LOOK, changed)));
+        Ok(Self { current, _kept: kept })
+    }
+
+    /// The authorities of the moment.
+    #[must_use]
+    pub fn current(&self) -> Authority {
+        Authority::clone(&self.current.load())
+    }
+}
+
+fn read(path: &Path) -> Result<Authority, CertificateError> {
+    Authority::from_pem(&read_file(path)?)
+        .map_err(|error| CertificateError::Unusable { place: path.display().to_string(), why: error.to_string() })
 }

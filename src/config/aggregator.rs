@@ -39,7 +39,7 @@ pub struct AggregatorFlags {
     #[arg(long, env = "RINGSIDE_PEERS", value_name = "HOST:PORT", value_parser = host_port)]
     pub peers: Option<HostPort>,
     /// Address of this pod, which the serving certificate is made for too
-    #[arg(long, env = "RINGSIDE_POD_IP", value_name = "ADDRESS")]
+    #[arg(long, env = "POD_IP", value_name = "ADDRESS")]
     pub pod_ip: Option<IpAddr>,
     /// How far back the history goes, 1m to 24h
     #[arg(long, env = "RINGSIDE_HISTORY", value_name = "DURATION", default_value = "15m", value_parser = history)]

@@ -11,12 +11,12 @@
 //! | a push that arrived, believed or refused | [`receive`] |
 //! | replicas among themselves | [`peers`] |
 
+pub mod directory;
+#[cfg(test)]
+mod model_tests;
+pub mod peers;
 pub mod push;
+pub mod receive;
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;
-
-pub mod directory;
-pub mod receive;
-
-pub mod peers;

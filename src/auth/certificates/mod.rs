@@ -42,8 +42,8 @@ pub enum CertificateError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The texts are no certificate and key, or not of the same pair.
-    #[error("{place}: {why}; give PEM texts of a certificate (leaf first) and of its private key")]
+    /// The texts are not what they should be: certificates and a key of the same pair.
+    #[error("{place}: {why}")]
     Unusable {
         /// Where they came from.
         place: String,
@@ -131,8 +131,11 @@ fn certified(place: &str, chain: &[u8], key: &[u8]) -> Result<CertifiedKey, Cert
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let chain = chain.map_err(|error| unusable(format!("the certificate is damaged: {error}")))?;
     if chain.is_empty() {
-        return Err(unusable("there is no certificate".to_owned()));
+        return Err(unusable("there is no certificate; give a PEM text, leaf first".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(format!("there is no key: {error}")))?;
-    CertifiedKey::from_der(chain, key, &tls::provider()).map_err(|error| unusable(error.to_string()))
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| unusable(format!("there is no key ({error}); give an unencrypted private key as PEM")))?;
+    CertifiedKey::from_der(chain, key, &tls::provider()).map_err(|error| {
+        unusable(format!("not a pair that can be served: {error}; give a certificate and its own key"))
+    })
 }

@@ -260,6 +260,12 @@ impl Chain {
         Readings::new(self.wall, window, values)
     }
 
+    /// Bytes on the heap that it keeps for the newest values.
+    pub fn newest_bytes(&self) -> usize {
+        let tables: usize = self.tables.iter().map(Table::heap_bytes).sum();
+        tables + self.slots.heap_bytes() + self.deltas.capacity()
+    }
+
     /// How many pods and containers are not believed, by reason.
     pub fn refused(&self) -> [u64; Refusal::ALL.len()] {
         let mut refused = [0; Refusal::ALL.len()];

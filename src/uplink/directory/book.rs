@@ -176,8 +176,10 @@ mod tests {
     }
 
     fn object(name: &str, owners: &Value) -> OwnedObject {
-        serde_json::from_value(json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "ownerReferences": owners}}))
-            .unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "ownerReferences": owners}}),
+        )
+        .unwrap()
     }
 
     fn workload(kind: &str, name: &str) -> WorkloadRef {

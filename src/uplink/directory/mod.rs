@@ -66,7 +66,11 @@ pub struct DirectoryState {
 
 impl Default for DirectoryState {
     fn default() -> Self {
-        Self { listed: Arc::new(watch::Sender::new(Listed::default())), events: Arc::default(), failures: Arc::default() }
+        Self {
+            listed: Arc::new(watch::Sender::new(Listed::default())),
+            events: Arc::default(),
+            failures: Arc::default(),
+        }
     }
 }
 
@@ -280,8 +284,12 @@ impl Directory {
         {
             // Who can create pods can write any annotation: the first that says so keeps a static pod's UID.
             tracing::warn!(
-                namespace = pod.metadata.namespace, pod = pod.metadata.name, uid,
-                "a second pod claims the UID of static pod {}/{}; it is left out", known.namespace, known.name,
+                namespace = pod.metadata.namespace,
+                pod = pod.metadata.name,
+                uid,
+                "a second pod claims the UID of static pod {}/{}; it is left out",
+                known.namespace,
+                known.name,
             );
             return None;
         }
@@ -298,7 +306,8 @@ impl Directory {
     /// The record of this UID, if there is one, is this pod's.
     fn is_of(&self, uid: &str, pod: &PodObject) -> bool {
         self.store.pod_of_uid(uid).is_none_or(|known| {
-            Some(&*known.namespace) == pod.metadata.namespace.as_deref() && Some(&*known.name) == pod.metadata.name.as_deref()
+            Some(&*known.namespace) == pod.metadata.namespace.as_deref()
+                && Some(&*known.name) == pod.metadata.name.as_deref()
         })
     }
 
@@ -335,8 +344,6 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
 }
 
 /// Waits between failures as Kubernetes' own clients do: 0.8 s to 30 s, with jitter.
-fn watched<K>(
-    events: impl Stream<Item = watcher::Result<Event<K>>>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> {
+fn watched<K>(events: impl Stream<Item = watcher::Result<Event<K>>>) -> impl Stream<Item = watcher::Result<Event<K>>> {
     events.default_backoff()
 }

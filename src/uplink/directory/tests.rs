@@ -98,7 +98,8 @@ fn answer(cluster: &Shared, request: &Request<Incoming>) -> Response<UnsyncBoxBo
     }
     // Two objects per page, however many are asked for: the API server may give fewer, too.
     let from: usize = asked("continue").map_or(0, |token| token.parse().unwrap());
-    let all: Vec<&Value> = cluster.objects.iter().filter(|((of, _), _)| *of == path).map(|(_, object)| object).collect();
+    let all: Vec<&Value> =
+        cluster.objects.iter().filter(|((of, _), _)| *of == path).map(|(_, object)| object).collect();
     let mut metadata = json!({"resourceVersion": cluster.version.max(1).to_string()});
     if all.len() > from + 2 {
         metadata["continue"] = json!((from + 2).to_string());
@@ -217,7 +218,12 @@ async fn what_the_api_server_lists_page_by_page_and_what_changes_later_is_in_the
     let metadata_only = |asked: &&String| asked.contains("as=PartialObjectMetadata");
     assert_eq!(asked.iter().filter(metadata_only).filter(|asked| asked.starts_with(PODS)).count(), 0);
     assert!(asked.iter().filter(|asked| !asked.starts_with(PODS)).all(|asked| metadata_only(&asked)), "{asked:#?}");
-    assert!(asked.iter().filter(|asked| asked.contains("watch=true")).all(|asked| asked.contains("allowWatchBookmarks=true")));
+    assert!(
+        asked
+            .iter()
+            .filter(|asked| asked.contains("watch=true"))
+            .all(|asked| asked.contains("allowWatchBookmarks=true"))
+    );
 }
 
 #[tokio::test]

@@ -69,7 +69,8 @@ impl Frames {
             Err(_) if before < 10 => return Ok(None),
             Err(error) => return Err(FrameError::Malformed(error.to_string())),
         };
-        let whole = usize::try_from(length).ok().filter(|whole| *whole <= LONGEST).ok_or(FrameError::TooLong(length))?;
+        let whole =
+            usize::try_from(length).ok().filter(|whole| *whole <= LONGEST).ok_or(FrameError::TooLong(length))?;
         if head.len() < whole {
             return Ok(None);
         }

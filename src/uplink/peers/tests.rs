@@ -24,7 +24,11 @@ fn authority() -> CertificateAuthority {
     CertificateAuthority::generate("ringside", SystemTime::now()).unwrap()
 }
 
-fn client_config(trusted: &CertificateAuthority, signed_by: &CertificateAuthority, name: &str) -> Arc<rustls::ClientConfig> {
+fn client_config(
+    trusted: &CertificateAuthority,
+    signed_by: &CertificateAuthority,
+    name: &str,
+) -> Arc<rustls::ClientConfig> {
     let leaf = Leaf { common_name: name.to_owned(), names: Vec::new(), purpose: Purpose::Client };
     let issued = signed_by.issue(&leaf, SystemTime::now()).unwrap();
     let identity = (issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());

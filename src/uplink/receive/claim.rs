@@ -71,7 +71,11 @@ impl ClaimRefused {
 ///
 /// # Errors
 /// [`ClaimRefused`].
-pub fn node_of(identity: &Identity, store: &ClusterStore, accounts: &[String]) -> Result<Arc<NodeRecord>, ClaimRefused> {
+pub fn node_of(
+    identity: &Identity,
+    store: &ClusterStore,
+    accounts: &[String],
+) -> Result<Arc<NodeRecord>, ClaimRefused> {
     let user = || identity.user.clone();
     // Extras of other users than service accounts are written by whoever runs the authenticator in front.
     let Some(namespace) = namespace_of(&identity.user) else {

@@ -130,9 +130,23 @@ impl Metrics {
     pub fn encode(&self, holdings: Holdings) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("ringside_aggregator");
         registry.register("pushes", "Pushes by where they came from and how they ended", self.pushes.clone());
-        registry.register("pushed_samples", "Samples that were pushed, by whether they were held already", self.samples.clone());
-        registry.register_with_unit("push", "Size of pushes as they were received", Unit::Bytes, self.push_bytes.clone());
-        registry.register_with_unit("push_duration", "Time to take a push in", Unit::Seconds, self.push_seconds.clone());
+        registry.register(
+            "pushed_samples",
+            "Samples that were pushed, by whether they were held already",
+            self.samples.clone(),
+        );
+        registry.register_with_unit(
+            "push",
+            "Size of pushes as they were received",
+            Unit::Bytes,
+            self.push_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "push_duration",
+            "Time to take a push in",
+            Unit::Seconds,
+            self.push_seconds.clone(),
+        );
         registry.register("refused", "Pushes, and entities in pushes, that were not believed", self.refused.clone());
         registry.register("api_requests", "Requests of the APIs", self.api_requests.clone());
         registry.register("peer_pushes", "Pushes for other replicas", self.peer_pushes.clone());
@@ -198,7 +212,9 @@ mod tests {
         metrics.refused("nothing", 0);
         metrics.api_request("metrics.k8s.io", "list", 200);
         metrics.peer_pushes("dropped", 2);
-        let text = metrics.encode(Holdings { fresh_nodes: 4, ready: true, directory_failures: 7, ..Holdings::default() }).unwrap();
+        let text = metrics
+            .encode(Holdings { fresh_nodes: 4, ready: true, directory_failures: 7, ..Holdings::default() })
+            .unwrap();
         for line in [
             "ringside_aggregator_pushes_total{route=\"agent\",result=\"accepted\"} 1",
             "ringside_aggregator_pushed_samples_total{result=\"duplicate\"} 1",

@@ -105,7 +105,11 @@ impl Intake {
     fn decide(&self, node: &str, body: &[u8], now: UnixNanos) -> Result<Pushed, Refusal> {
         let push = Push::decode(body)?;
         if push.node != node {
-            return Err(Refusal::OtherNode { claimed: node.to_owned(), named: push.node.to_owned(), place: "the push" });
+            return Err(Refusal::OtherNode {
+                claimed: node.to_owned(),
+                named: push.node.to_owned(),
+                place: "the push",
+            });
         }
         Ok(self.store.push(node, &push, now)?)
     }
@@ -160,6 +164,11 @@ impl Receiver {
             (self.accepted)(&claimed, body, now);
         }
         Ok(pushed)
+    }
+
+    /// Gives up what is kept for nodes that the API server does not know any more.
+    pub fn forget_gone_nodes(&self) {
+        self.limit.retain(|node| self.intake.store.node_record(node).is_some());
     }
 
     /// Everything that can be said without looking into the body.

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::ReceiveAnswer;
 use super::claim::ClaimRefused;
 use crate::store::cluster::{PushRefused, Pushed, Refusal as EntityRefusal};
-use crate::uplink::wire::{MOST_BODY_BYTES, PushError};
 use crate::units::UnixNanos;
+use crate::uplink::wire::{MOST_BODY_BYTES, PushError};
 
 /// How long an agent waits for a replica that has not listed nodes and pods yet.
 const NOT_SYNCED_SECONDS: u32 = 5;

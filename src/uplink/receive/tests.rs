@@ -230,7 +230,8 @@ fn an_identity_without_a_node_speaks_for_none() {
     let (status, json) = cluster.push(&account, "a", body(), 0);
     assert_eq!(status, 403);
     assert!(json["message"].as_str().unwrap().contains("--agent-account"), "{json}");
-    let reasons = ["no_node_in_token", "unknown_pod_in_token", "account"].map(|reason| cluster.metrics.refused_so_far(reason));
+    let reasons =
+        ["no_node_in_token", "unknown_pod_in_token", "account"].map(|reason| cluster.metrics.refused_so_far(reason));
     assert_eq!(reasons, [3, 1, 1]);
     assert!(cluster.store.node("a", at(0)).is_none());
 }
