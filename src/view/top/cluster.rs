@@ -268,6 +268,6 @@ mod tests {
         };
         let cpu = list(["[[1,0.25],[2,0.75],[3,0.5]]", "[[1,1],[2,2],[3,1.5]]"]);
         let memory = list(["[[1,1048576]]", "[[1,2097152],[2,3145728]]"]);
-        insta::assert_snapshot!(table("label=track", &cpu, &memory), @"");
+        insta::assert_snapshot!("cluster_by_label", table("label=track", &cpu, &memory));
     }
 }
