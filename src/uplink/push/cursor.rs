@@ -86,6 +86,13 @@ impl Cursor {
         }
     }
 
+    /// The same with smaller bodies.
+    #[cfg(test)]
+    pub const fn with_most_bytes(mut self, most_bytes: usize) -> Self {
+        self.most_bytes = most_bytes;
+        self
+    }
+
     /// The next body, with how many samples wait behind it. `None` while there is nothing new.
     pub fn next(&mut self, now: UnixNanos) -> Option<(Bytes, u64)> {
         if let Some(again) = self.under_way.as_ref().filter(|body| body.must_be_repeated) {
@@ -152,7 +159,6 @@ impl Cursor {
         self.encoder = body.encoder;
         self.told = body.newest;
         self.alone = None;
-        self.most_bytes = (self.most_bytes * 2).min(MOST_BYTES);
         let bytes = body.bytes.len() as u64;
         Some(Taken { samples: body.samples, bytes, newest: body.newest, backlog: body.backlog })
     }
@@ -176,9 +182,8 @@ impl Cursor {
             _ => self.under_way = None,
         }
         if failure.result == PushResult::Refused {
-            // The same bytes would be refused again: the newest sample alone, in the smallest body.
+            // The same bytes would be refused again: the newest sample alone makes the smallest body.
             self.under_way = None;
-            self.most_bytes = (self.most_bytes / 2).max(1);
             let newest = self.store.latest().map_or(UnixNanos(0), |latest| latest.wall);
             self.alone = Some(UnixNanos(newest.0.saturating_sub(1)));
         }

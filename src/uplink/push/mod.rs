@@ -21,6 +21,8 @@ mod snapshot;
 #[cfg(test)]
 mod snapshot_tests;
 mod target;
+#[cfg(test)]
+mod target_tests;
 mod task;
 #[cfg(test)]
 mod testing;

@@ -164,7 +164,7 @@ fn an_hour_without_an_api_server_loses_nothing() {
     assert!(attempts < 3_600 / 20, "{attempts} attempts in an hour");
     world.weather = Weather::Fine;
     world.run_until(4_200);
-    assert!(world.longest_gap(0) <= STEP + 1, "{:?}", world.held);
+    assert!(world.longest_gap(0) < STEP * 3 / 2, "{:?}", world.held);
     assert_eq!(world.conflicts, 0);
     assert_eq!(world.stats.backlog(), 0);
     world.assert_receiver_agrees();
@@ -193,7 +193,7 @@ fn a_push_whose_answer_was_lost_is_sent_again_as_it_was_and_counted_once() {
     world.weather = Weather::Fine;
     world.run_until(200);
     assert_eq!(world.conflicts, 0, "it goes on from where it was");
-    assert!(world.longest_gap(0) <= STEP + 1);
+    assert!(world.longest_gap(0) < STEP * 3 / 2);
     assert!(world.stats.results().any(|(result, count)| result == PushResult::Timeout && count > 0));
     world.assert_receiver_agrees();
 }
@@ -210,7 +210,7 @@ fn a_lost_answer_before_an_outage_and_a_receiver_that_is_new_after_it_do_no_harm
     world.weather = Weather::Fine;
     world.run_until(600);
     assert_eq!(world.conflicts, 1);
-    assert!(world.longest_gap(0) <= STEP + 1, "{:?}", world.held);
+    assert!(world.longest_gap(0) < STEP * 3 / 2, "{:?}", world.held);
     world.assert_receiver_agrees();
 }
 
@@ -223,7 +223,7 @@ fn refusals_of_every_kind_lose_nothing_but_what_the_receiver_cannot_read() {
         world.run_until(400);
         world.weather = Weather::Fine;
         world.run_until(520);
-        assert!(world.longest_gap(0) <= STEP + 1, "{result:?}");
+        assert!(world.longest_gap(0) < STEP * 3 / 2, "{result:?}");
         world.assert_receiver_agrees();
     }
     let mut world = World::new();
@@ -233,7 +233,7 @@ fn refusals_of_every_kind_lose_nothing_but_what_the_receiver_cannot_read() {
     world.weather = Weather::Fine;
     world.run_until(300);
     assert_eq!(world.conflicts, 0);
-    assert!(world.longest_gap(200) <= STEP + 1, "the newest is taken, and all that comes after it");
+    assert!(world.longest_gap(200) < STEP * 3 / 2, "the newest is taken, and all that comes after it");
     world.assert_receiver_agrees();
 }
 
@@ -274,7 +274,7 @@ fn containers_that_come_and_go_during_an_outage_are_told_of() {
     world.run_until(700);
     world.weather = Weather::Fine;
     world.run_until(760);
-    assert!(world.longest_gap(0) <= STEP + 1);
+    assert!(world.longest_gap(0) < STEP * 3 / 2);
     let pod = world.cluster.pod("shop", "web-0", wall(760)).unwrap();
     let names: Vec<&str> = pod.containers.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["job", "log", "web"]);
@@ -300,35 +300,22 @@ fn a_clock_that_was_set_back_costs_one_conflict_and_goes_on() {
 #[test]
 fn a_gap_that_is_too_large_for_one_body_comes_in_several_none_of_them_large() {
     let mut world = World::new();
-    // Random-like values in 60 containers: about 12 KB per sample.
-    world.make = |tick| {
-        sample_with(tick, |b| {
-            for n in 0..150u64 {
-                let noise = (tick + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ n) >> 12;
-                b.cgroup(container(&format!("c{n}"), &format!("{n:064x}")), move |row| {
-                    use crate::sample::catalogue::CgroupColumn as C;
-                    for column in [
-                        C::CpuUsageUsec,
-                        C::MemoryCurrentBytes,
-                        C::MemoryStatAnon,
-                        C::MemoryStatFile,
-                        C::MemoryStatInactiveFile,
-                    ] {
-                        row.put(column, Some(noise));
-                    }
-                });
-            }
-        })
-    };
+    let (writer, store) = ring(8 << 20).unwrap();
+    world.writer = writer;
+    let cursor = Cursor::new(store, NODE, 7, Duration::from_secs(STEP)).with_most_bytes(2_000);
+    world.pusher = Pusher::new(cursor, Pace::new(NODE, Duration::from_secs(STEP)), Arc::clone(&world.stats), "test");
     world.run_until(100);
     world.weather = Weather::Away;
-    world.run_until(1_600);
+    world.run_until(1_200);
     world.weather = Weather::Fine;
     let before = world.bodies.len();
-    world.run_until(1_720);
+    world.run_until(1_400);
     let sizes: Vec<usize> = world.bodies[before..].iter().map(|(_, bytes)| *bytes).collect();
-    assert!(sizes.iter().filter(|bytes| **bytes > 300_000).count() >= 1, "{sizes:?}");
-    assert!(sizes.iter().all(|bytes| *bytes <= 512 * 1024), "{sizes:?}");
-    assert!(world.longest_gap(0) <= STEP + 1, "{:?}", world.held);
+    assert!(sizes.iter().filter(|bytes| **bytes > 1_000).count() >= 3, "{sizes:?}");
+    assert!(sizes.iter().all(|bytes| *bytes <= 2_000), "{sizes:?}");
+    let ticks: Vec<u64> = world.bodies[before..].iter().map(|(tick, _)| *tick).collect();
+    assert!(ticks.windows(3).all(|three| three[2] - three[0] >= STEP), "at most two per interval: {ticks:?}");
+    assert!(world.longest_gap(0) < STEP * 3 / 2, "{:?}", world.held);
     assert_eq!(world.stats.backlog(), 0);
+    world.assert_receiver_agrees();
 }
