@@ -15,6 +15,7 @@
 //!   A program on the host can stand behind an APIService: it listens on [`Cluster::host_address`], and the Service, without
 //!   a selector, gets Endpoints with that address ([`Cluster::service_on_host`]).
 //! - Everything of the control plane but the API server listens on 127.89.N.1.
+mod images;
 mod kubelet;
 mod pki;
 mod services;
