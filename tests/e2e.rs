@@ -36,14 +36,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use support::cluster::{Answer, Cluster, NODE, Parts, Seen, StandIn};
+use support::cluster::stand_in::{Answer, Seen, StandIn};
+use support::cluster::{Cluster, NODE, Parts};
 use support::exposition::Scrape;
 use support::http;
+
+/// What it shows, and the function.
+type Step = (&'static str, fn(&Cluster));
 
 #[test]
 fn a_cluster_lives_with_ringside() {
     let cluster = Cluster::start(Parts::Node);
-    let steps: [(&str, fn(&Cluster)); 8] = [
+    let steps: [Step; 8] = [
         ("the node is Ready", the_node_is_ready),
         ("the pods of a Deployment run in cgroups of their own", the_pods_of_a_deployment_run),
         ("a Service is reached by its name", a_service_is_reached_by_its_name),
@@ -379,5 +383,3 @@ fn an_outage_of_the_api_server_ends_no_pod(cluster: &Cluster) {
     cluster.start_api_server();
     assert_eq!(running(cluster), before);
 }
-
-const _: fn() = || { fn shared<T: Send + Sync + 'static>() {} shared::<Cluster>() };

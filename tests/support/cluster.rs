@@ -19,7 +19,7 @@ mod images;
 mod kubelet;
 mod pki;
 mod services;
-mod stand_in;
+pub mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,6 @@ use pki::{Pki, write_kubeconfig};
 
 pub use kubelet::NODE;
 pub use pki::{FRONT_PROXY_CLIENT, Identity};
-pub use stand_in::{Answer, Seen, StandIn};
 
 /// How much of a cluster is started. Each part needs the ones before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
