@@ -21,4 +21,8 @@ pub mod sample;
 
 pub mod store;
 
+pub mod auth;
+
+pub mod uplink;
+
 pub mod view;

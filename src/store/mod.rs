@@ -22,6 +22,7 @@
 
 mod arena;
 mod chunk;
+pub mod cluster;
 mod coarsen;
 mod column;
 mod directory;

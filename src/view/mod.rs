@@ -11,6 +11,7 @@ pub mod top;
 
 mod answer;
 pub mod http;
+pub mod kube_api;
 mod page;
 pub mod prometheus;
 

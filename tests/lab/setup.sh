@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets everything the tests need: Debian packages that are missing, and the kernel of the cgroup v2 guest.
+# Gets everything the tests need: Debian packages that are missing, the kernel of the cgroup v2 guest, and Helm's engine.
 #
 # In:  a Debian machine with apt, as root or with sudo; RINGSIDE_CACHE or XDG_CACHE_HOME say where the cache is.
 # Out: the programs in PATH, and <cache>/guest-kernel/ with an unpacked kernel package and the file VERSION.
@@ -31,6 +31,7 @@ strace                      strace
 tmux                        tmux
 curl                        curl
 ca-certificates             /etc/ssl/certs/ca-certificates.crt
+python3-venv                /var/lib/dpkg/info/python3-venv.list
 '
 
 # shellcheck source=packages.sh
@@ -84,4 +85,6 @@ fetch_guest_kernel() {
 command -v apt-get >/dev/null || die "this is not a Debian machine (no apt-get)" "install by hand: $(awk 'NF { print $1 }' <<<"$packages" | sort -u | tr '\n' ' ')"
 install_packages
 fetch_guest_kernel
+"$(dirname "${BASH_SOURCE[0]}")/../../deploy/render.sh" --prepare || die "Helm's engine could not be installed" "see the lines above"
+say "Helm's engine is in the cache"
 say "ready"
