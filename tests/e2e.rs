@@ -11,6 +11,7 @@
 //!   and a Pod with `spec.nodeName` make other nodes and pods that no kubelet runs.
 //! - `wait_pods_ready(namespace, selector, count)`, `wait_until`, `wait_api_service_available`.
 //! - `stop_api_server()`, `start_api_server()`: an outage; pods run on, and data and certificates stay.
+//! - `import_ringside(name)`: an image of the binary under test, under the name that a manifest gives it.
 //! - `containerd().import_image(name, folder, entrypoint)`: an image from a folder, since no registry is asked. Pods may
 //!   name `support::containerd::BUSYBOX` without it. `docker::busybox_rootfs` and `guest::copy_libraries` fill a folder.
 //! - `service_on_host` and `host_address()`: a program on the host behind a Service, for the API server and for pods.
@@ -35,15 +36,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use support::cluster::{Answer, Cluster, NODE, Parts, Seen, StandIn};
+use support::cluster::stand_in::{Answer, Seen, StandIn};
+use support::cluster::{Cluster, NODE, Parts};
+use support::exposition::Scrape;
+use support::http;
+
+/// What it shows, and the function.
+type Step = (&'static str, fn(&Cluster));
 
 #[test]
 fn a_cluster_lives_with_ringside() {
     let cluster = Cluster::start(Parts::Node);
-    let steps: [(&str, fn(&Cluster)); 7] = [
+    let steps: [Step; 8] = [
         ("the node is Ready", the_node_is_ready),
         ("the pods of a Deployment run in cgroups of their own", the_pods_of_a_deployment_run),
         ("a Service is reached by its name", a_service_is_reached_by_its_name),
+        ("an agent in a pod sees the other pods", an_agent_in_a_pod_sees_the_other_pods),
         ("a token bound to a pod names the pod", a_token_bound_to_a_pod_names_the_pod),
         ("a push reaches an aggregated API with the pod's identity", a_push_arrives_with_the_pods_identity),
         ("the autoscaler asks both metrics APIs", the_autoscaler_asks_both_metrics_apis),
@@ -53,6 +61,7 @@ fn a_cluster_lives_with_ringside() {
         println!("e2e: {name}");
         step(&cluster);
     }
+    println!("{}", cluster.kubectl(&["get", "nodes,pods", "-o", "wide"]));
 }
 
 fn the_node_is_ready(cluster: &Cluster) {
@@ -87,10 +96,7 @@ fn the_pods_of_a_deployment_run(cluster: &Cluster) {
     cluster.apply(WEB);
     let pods = cluster.wait_pods_ready("default", "app=web", 2);
     for pod in &pods {
-        let uid = pod["metadata"]["uid"].as_str().unwrap();
-        let container = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
-        let container = container.strip_prefix("containerd://").unwrap();
-        let cgroup = format!("kubelet/kubepods/burstable/pod{uid}/{container}");
+        let cgroup = container_cgroup(pod);
         let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory"];
         assert!(roots.iter().any(|root| Path::new(root).join(&cgroup).is_dir()), "no cgroup {cgroup}");
     }
@@ -152,6 +158,67 @@ fn a_service_is_reached_by_its_name(cluster: &Cluster) {
     cluster.wait_until("the page through the Service", Duration::from_secs(30), from_a_pod);
 }
 
+/// As unprivileged as a node agent can be: no root, no capabilities, nothing writable.
+const AGENT: &str = r#"
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: agent }
+spec:
+  selector: { matchLabels: { app: agent } }
+  template:
+    metadata: { labels: { app: agent } }
+    spec:
+      hostPID: true
+      automountServiceAccountToken: false
+      terminationGracePeriodSeconds: 5
+      securityContext: { runAsNonRoot: true, runAsUser: 65534, runAsGroup: 65534 }
+      containers:
+      - name: agent
+        image: lab.test/ringside:e2e
+        args: [agent, --insecure-listen, "0.0.0.0:9750", --procfs, /host/proc, --cgroupfs, /host/cgroup]
+        securityContext:
+          allowPrivilegeEscalation: false
+          readOnlyRootFilesystem: true
+          capabilities: { drop: [ALL] }
+        readinessProbe: { httpGet: { path: /readyz, port: 9750 }, periodSeconds: 1 }
+        volumeMounts:
+        - { name: proc, mountPath: /host/proc, readOnly: true }
+        - { name: cgroup, mountPath: /host/cgroup, readOnly: true }
+      volumes:
+      - { name: proc, hostPath: { path: /proc } }
+      - { name: cgroup, hostPath: { path: /sys/fs/cgroup } }
+"#;
+
+fn an_agent_in_a_pod_sees_the_other_pods(cluster: &Cluster) {
+    cluster.import_ringside("lab.test/ringside:e2e");
+    cluster.apply(AGENT);
+    let agents = cluster.wait_pods_ready("default", "app=agent", 1);
+    let address = format!("{}:9750", agents[0]["status"]["podIP"].as_str().unwrap()).parse().unwrap();
+    let pod = cluster.get_json(&["pods", "-l", "app=web"])["items"][0].take();
+    let id = format!("/{}", container_cgroup(&pod));
+    let id = [("id", id.as_str())];
+    let scrape = cluster.wait_until("a scrape with the pod's container", Duration::from_secs(30), || {
+        let response = http::get(address, "/metrics", &[])?;
+        let scrape = Scrape::parse(response.text());
+        if scrape.has("container_cpu_usage_seconds_total", &id) { Ok(scrape) } else { Err(response.text().to_owned()) }
+    });
+    assert_eq!(scrape.value("container_spec_memory_limit_bytes", &id), f64::from(32 << 20));
+    assert_eq!(scrape.value("container_spec_cpu_quota", &id), 10_000.0);
+    assert!(scrape.value("container_cpu_usage_seconds_total", &id) > 0.0);
+    assert!(scrape.value("container_memory_working_set_bytes", &id) > 0.0);
+    let info = &scrape.find("container_info", &id)[0].labels;
+    assert_eq!(info["pod_uid"], pod["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(info["qos"], "burstable");
+}
+
+/// The cgroup of a pod's only container, relative to a hierarchy's root.
+fn container_cgroup(pod: &serde_json::Value) -> String {
+    let uid = pod["metadata"]["uid"].as_str().unwrap();
+    let container = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
+    let container = container.strip_prefix("containerd://").unwrap();
+    format!("kubelet/kubepods/burstable/pod{uid}/{container}")
+}
+
 fn pod_of_web(cluster: &Cluster) -> (String, String) {
     let pod = cluster.get_json(&["pods", "-l", "app=web"])["items"][0]["metadata"].take();
     (pod["name"].as_str().unwrap().to_owned(), pod["uid"].as_str().unwrap().to_owned())
@@ -206,27 +273,41 @@ metadata: { name: stranger }
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: pushes, namespace: default }
+metadata: { name: pushes, namespace: default, labels: { app: pushes } }
 spec:
   serviceAccountName: agent
+  automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
-  containers: [{ name: sleeps, image: "lab.test/busybox:lab" }]
+  containers:
+  - name: sleeps
+    image: lab.test/busybox:lab
+    volumeMounts: [{ name: api, mountPath: /var/run/secrets/kubernetes.io/serviceaccount }]
+  volumes:
+  - name: api
+    projected:
+      sources:
+      - serviceAccountToken: { path: token, expirationSeconds: 3600 }
+      - configMap: { name: kube-root-ca.crt, items: [{ key: ca.crt, path: ca.crt }] }
 "#;
 
 fn a_push_arrives_with_the_pods_identity(cluster: &Cluster) {
     cluster.apply(INGEST);
-    let uid = cluster.get_json(&["pod", "pushes"])["metadata"]["uid"].as_str().unwrap().to_owned();
+    let pod = cluster.wait_pods_ready("default", "app=pushes", 1).remove(0);
+    let uid = pod["metadata"]["uid"].as_str().unwrap();
     let stand_in = StandIn::start(cluster, "ingest", discovery_and_created);
     cluster.add_api_service("ingest.ringside.dev", "v1alpha1", "ingest");
     let body = cluster.folder().join("push");
     std::fs::write(&body, "{\"a\":\"push\"}").unwrap();
     let path = format!("/apis/ingest.ringside.dev/v1alpha1/nodes/{NODE}/samples");
-    let push = |account: &str, pod: Option<&str>, path: &str| {
-        let kubeconfig = cluster.kubeconfig_with_token(&cluster.token_for("default", account, pod, &[]));
+    let push = |token: &str, path: &str| {
+        let kubeconfig = cluster.kubeconfig_with_token(token);
         cluster.try_kubectl_with(&kubeconfig, &["create", "--raw", path, "-f", body.to_str().unwrap()])
     };
+    // As the kubelet put it there.
+    let token =
+        cluster.kubectl(&["exec", "pushes", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token"]);
 
-    let output = push("agent", Some("pushes"), &path);
+    let output = push(&token, &path);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen = stand_in.wait_for(cluster, "the push", |seen| seen.method == "POST");
     assert_eq!(seen.path, path);
@@ -237,14 +318,14 @@ fn a_push_arrives_with_the_pods_identity(cluster: &Cluster) {
         ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]
     );
     assert_eq!(seen.header("x-remote-extra-authentication.kubernetes.io%2fpod-name"), ["pushes"]);
-    assert_eq!(seen.header("x-remote-extra-authentication.kubernetes.io%2fpod-uid"), [uid.as_str()]);
+    assert_eq!(seen.header("x-remote-extra-authentication.kubernetes.io%2fpod-uid"), [uid]);
     assert_eq!(seen.header("authorization"), [""; 0], "the API server must keep the token to itself");
-    println!("e2e: what the API server sends with a push: {:#?}", seen.headers);
 
     // The wrong account and the wrong resource do not get as far as the aggregated API.
     let before = stand_in.seen().iter().filter(|seen| seen.method == "POST").count();
     let other = format!("/apis/ingest.ringside.dev/v1alpha1/nodes/{NODE}/status");
-    for output in [push("stranger", None, &path), push("agent", Some("pushes"), &other)] {
+    let stranger = cluster.token_for("default", "stranger", None, &[]);
+    for output in [push(&stranger, &path), push(&token, &other)] {
         assert!(String::from_utf8_lossy(&output.stderr).contains("Forbidden"), "{output:?}");
     }
     assert_eq!(stand_in.seen().iter().filter(|seen| seen.method == "POST").count(), before);
@@ -283,8 +364,8 @@ fn the_autoscaler_asks_both_metrics_apis(cluster: &Cluster) {
         "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/cpu_pressure?labelSelector=app%3Dweb",
     ] {
         let seen = stand_in.wait_for(cluster, start, |seen| seen.path.replace("%2A", "*").starts_with(start));
-        println!("e2e: the autoscaler asked {:#?}", seen);
         assert_eq!(seen.header("x-remote-user"), ["system:serviceaccount:kube-system:horizontal-pod-autoscaler"]);
+        assert_eq!(seen.header("accept"), ["application/vnd.kubernetes.protobuf, */*"]);
     }
     cluster.kubectl(&["delete", "hpa", "web"]);
     cluster.kubectl(&["delete", "apiservice", "v1beta1.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"]);

@@ -15,10 +15,11 @@
 //!   A program on the host can stand behind an APIService: it listens on [`Cluster::host_address`], and the Service, without
 //!   a selector, gets Endpoints with that address ([`Cluster::service_on_host`]).
 //! - Everything of the control plane but the API server listens on 127.89.N.1.
+mod images;
 mod kubelet;
 mod pki;
 mod services;
-mod stand_in;
+pub mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,6 @@ use pki::{Pki, write_kubeconfig};
 
 pub use kubelet::NODE;
 pub use pki::{FRONT_PROXY_CLIENT, Identity};
-pub use stand_in::{Answer, Seen, StandIn};
 
 /// How much of a cluster is started. Each part needs the ones before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
