@@ -1,6 +1,7 @@
 """Renders the chart by Helm's own engine, and checks what comes out. deploy/render.sh and tests/deploy.rs call it.
 
 In:  render [VALUES.json]   values over the chart's and deploy/manifest.values.yaml, from the file or none
+     render-json [VALUES.json]  the same as JSON: the text, and its objects
      lint                   `helm lint --strict` with the default values
      json FILE              the objects of a manifest as a JSON array
      values                 the chart's default values as JSON
@@ -50,7 +51,7 @@ def objects(values):
                 yield parsed["kind"], parsed["metadata"]["name"], text.strip("\n")
 
 
-def render(values_file=None):
+def manifest(values_file):
     values = yaml.safe_load((DEPLOY / "manifest.values.yaml").read_text())
     if values_file:
         values.update(json.loads(pathlib.Path(values_file).read_text()))
@@ -59,7 +60,20 @@ def render(values_file=None):
     if unknown:
         sys.exit(f"render.py: say in ORDER when {', '.join(unknown)} is to be applied")
     found.sort(key=lambda each: ORDER.index(each[0]))
-    sys.stdout.write(HEADER + "".join(f"---\n{text}\n" for _, _, text in found))
+    return HEADER + "".join(f"---\n{text}\n" for _, _, text in found)
+
+
+def render(values_file=None):
+    sys.stdout.write(manifest(values_file))
+
+
+def parse(text):
+    return [parsed for parsed in yaml.safe_load_all(text) if parsed]
+
+
+def render_json(values_file=None):
+    text = manifest(values_file)
+    json.dump({"manifest": text, "objects": parse(text)}, sys.stdout)
 
 
 def lint():
@@ -70,7 +84,7 @@ def lint():
 
 
 def as_json(file):
-    json.dump([parsed for parsed in yaml.safe_load_all(pathlib.Path(file).read_text()) if parsed], sys.stdout)
+    json.dump(parse(pathlib.Path(file).read_text()), sys.stdout)
 
 
 def values():
@@ -86,8 +100,8 @@ def validate(file, version):
     checked = 0
     # Of the Prometheus operator, not of Kubernetes.
     without_schema = {"ServiceMonitor"}
-    for parsed in yaml.safe_load_all(pathlib.Path(file).read_text()):
-        if not parsed or parsed["kind"] in without_schema:
+    for parsed in parse(pathlib.Path(file).read_text()):
+        if parsed["kind"] in without_schema:
             continue
         try:
             kubernetes_validate.validate(parsed, version, strict=True)
@@ -99,7 +113,7 @@ def validate(file, version):
 
 
 if __name__ == "__main__":
-    commands = {"render": render, "lint": lint, "json": as_json, "values": values, "validate": validate}
+    commands = {"render": render, "render-json": render_json, "lint": lint, "json": as_json, "values": values, "validate": validate}
     command = commands.get(sys.argv[1] if len(sys.argv) > 1 else "")
     if command is None:
         sys.exit(__doc__)

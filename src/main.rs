@@ -12,6 +12,11 @@ use ringside::logging;
 use ringside::view::query::{AskError, QueryArgs};
 use ringside::view::top::TopArgs;
 
+/// The static binary is built with musl, whose own allocator has one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Every container's counters, every second, with hours of memory.
 #[derive(Debug, Parser)]
 #[command(name = "ringside", version, arg_required_else_help = true, propagate_version = true)]

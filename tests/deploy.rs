@@ -46,23 +46,24 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A manifest of the chart with these values over the defaults.
-fn manifest(values: &Value) -> Result<String, String> {
+/// A manifest of the chart with these values over the defaults, and its objects.
+fn manifest(values: &Value) -> Result<(String, Vec<Value>), String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), values.to_string()).unwrap();
-    let output = render_sh(&["--run", "render", file.path().to_str().unwrap()]);
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).unwrap())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    let output = render_sh(&["--run", "render-json", file.path().to_str().unwrap()]);
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
+    let mut both: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let Value::Array(objects) = both["objects"].take() else { panic!("no objects for {values}") };
+    Ok((both["manifest"].as_str().unwrap().to_owned(), objects))
 }
 
 /// A manifest in a file, and its objects.
 fn objects(values: &Value) -> (tempfile::NamedTempFile, Vec<Value>) {
+    let (text, objects) = manifest(values).unwrap_or_else(|error| panic!("{values}: {error}"));
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), manifest(values).unwrap_or_else(|error| panic!("{values}: {error}"))).unwrap();
-    let objects = serde_json::from_str(&printed(&["--run", "json", file.path().to_str().unwrap()])).unwrap();
+    std::fs::write(file.path(), text).unwrap();
     (file, objects)
 }
 
@@ -87,7 +88,7 @@ fn variants() -> Vec<Value> {
         json!({}),
         json!({"agent": {"push": {"route": "direct", "interval": "5s"}, "tls": {"secretName": "agent-tls"}, "hostNetwork": true}}),
         json!({"agent": {"runtimeSockets": {"cri": "/run/containerd/containerd.sock", "docker": "/var/run/docker.sock"}}}),
-        json!({"agent": {"runAsUser": 0, "capabilities": ["SYS_PTRACE", "SYSLOG"], "hostOsRelease": true,
+        json!({"agent": {"runAsUser": 0, "capabilities": ["SYS_PTRACE"], "hostOsRelease": true,
                          "ringFile": {"enabled": true}, "affinity": {"nodeAffinity": {}}, "extraArgs": ["--max-cgroups=5000"]}}),
         json!({"agent": {"push": {"route": "none"}, "priorityClassName": "", "tolerations": []}, "aggregator": {"enabled": false}}),
         json!({"aggregator": {"tls": {"secretName": "aggregator-tls", "caBundle": certificate}, "extraResources": true,
@@ -128,7 +129,7 @@ fn every_object_is_valid_in_the_oldest_and_the_newest_kubernetes_whatever_is_opt
 
 #[test]
 fn an_object_that_kubernetes_would_not_take_is_found() {
-    let text = manifest(&json!({})).unwrap();
+    let (text, _) = manifest(&json!({})).unwrap();
     for (right, wrong) in [("replicas: 2", "replicas: two"), ("groupPriorityMinimum:", "groupPriorityMinimun:")] {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(text.contains(right), "{right}");
@@ -242,7 +243,7 @@ fn each_opt_in_adds_what_it_is_named_for_and_nothing_else() {
     let socket = "/run/containerd/containerd.sock";
     assert_eq!(added(json!({"agent": {"runtimeSockets": {"cri": socket}}})), [(socket.to_owned(), false)]);
     assert_eq!(added(json!({"agent": {"ringFile": {"enabled": true}}})), [("/var/lib/ringside".to_owned(), false)]);
-    assert_eq!(added(json!({"agent": {"hostOsRelease": true}})), [("/usr/lib/os-release".to_owned(), true)]);
+    assert_eq!(added(json!({"agent": {"hostOsRelease": true}})), [("/etc/os-release".to_owned(), true)]);
     assert_eq!(added(json!({"agent": {"push": {"route": "direct"}}})), []);
 
     let (_, with) = objects(&json!({"agent": {"runAsUser": 0, "capabilities": ["SYS_PTRACE"]}}));
