@@ -153,8 +153,10 @@ impl Encoder {
         if alone {
             self.begin_anew();
         }
+        let newest = snapshots.last().map_or(UnixNanos(0), |snapshot| snapshot.wall);
+        let sent = if self.sent.0 == 0 { newest } else { self.sent };
         let mut bodies = Vec::new();
-        let mut message = self.head(if alone { 0 } else { self.sequence });
+        let mut message = self.head(if alone { 0 } else { self.sequence }, sent);
         let mut length = ENVELOPE_BYTES;
         for snapshot in snapshots {
             let base = self.sequence;
@@ -163,11 +165,10 @@ impl Encoder {
             let full = message.samples.len() == MOST_SAMPLES || length.saturating_add(sample_bytes) > most_bytes;
             if full && !message.samples.is_empty() {
                 bodies.push(message.encode_to_vec());
-                message = self.head(base);
+                message = self.head(base, sent);
                 length = ENVELOPE_BYTES;
             }
             length = length.saturating_add(sample_bytes);
-            message.sent_unix_nanos = signed(if self.sent.0 == 0 { snapshot.wall } else { self.sent });
             message.samples.push(sample);
         }
         if !message.samples.is_empty() {
@@ -176,14 +177,14 @@ impl Encoder {
         bodies
     }
 
-    fn head(&self, base: u64) -> PushMessage {
+    fn head(&self, base: u64, sent: UnixNanos) -> PushMessage {
         PushMessage {
             version: PROTOCOL_VERSION,
             node: self.node.clone(),
             run: self.run,
             base,
             samples: Vec::new(),
-            sent_unix_nanos: 0,
+            sent_unix_nanos: signed(sent),
         }
     }
 

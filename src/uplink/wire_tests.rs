@@ -188,7 +188,7 @@ fn pods_are_shown_when_the_api_server_places_them_there_and_not_before() {
     let mut other = pod_record("web-1", "a");
     other.name = "web-2".into();
     store.put_pod(&other);
-    assert_eq!(store.refused_now()[Refusal::WrongName as usize], 2);
+    assert_eq!(store.stats().refused[Refusal::WrongName as usize], 2);
     other.uid = "another".into();
     other.name = "web-1".into();
     store.remove_pod("uid-web-1");
@@ -197,7 +197,7 @@ fn pods_are_shown_when_the_api_server_places_them_there_and_not_before() {
     assert_eq!(pushed(&encoder.push(&[usual(10, 2_000, 8192)], true))[Refusal::WrongUid as usize], 2);
     store.remove_pod("another");
     store.put_pod(&pod_record("web-1", "a"));
-    assert_eq!(store.refused_now(), [0; 4]);
+    assert_eq!(store.stats().refused, [0; 4]);
     assert_eq!(store.pod("default", "web-1", at(15)).unwrap().containers.len(), 1);
     // Finished, removed, stale: not shown.
     assert!(store.pod("default", "web-1", at(131)).is_none());
@@ -259,4 +259,26 @@ fn another_version_is_told_which_one_is_known() {
     let message = PushMessage { version: 2, ..PushMessage::default() };
     let error = Push::decode(&message.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "version 2 of the push protocol is not known here; send version 1");
+}
+
+/// The seeds of the fuzz target: `cargo test --lib write_seeds -- --ignored`.
+#[test]
+#[ignore = "writes into fuzz/seeds"]
+fn write_seeds_for_the_fuzzer() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/push");
+    std::fs::create_dir_all(&folder).unwrap();
+    let seed = |name: &str, first: &[u8], second: &[u8]| {
+        let length = u16::try_from(first.len()).unwrap().to_le_bytes();
+        std::fs::write(folder.join(name), [&length, first, second].concat()).unwrap();
+    };
+    let mut encoder = Encoder::new("a", 7);
+    let alone = encoder.push(&(0..20).map(|n| usual(n, n * 1_000, n * 4096)).collect::<Vec<_>>(), true);
+    let mut next = usual(30, 5, 1 << 40);
+    next.entities.pop();
+    next.entities.push(container_entity("web-1", "new", 25, &[(CPU, 3)]));
+    let next = encoder.push(&[next], false);
+    seed("alone", &alone, &[]);
+    seed("alone-next", &alone, &next);
+    seed("twice", &alone, &alone);
+    seed("other-run", &alone, &Encoder::new("a", 8).push(&[usual(10, 1, 1), usual(40, 2, 2)], true));
 }

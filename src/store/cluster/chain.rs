@@ -32,9 +32,9 @@ pub(super) struct Chain {
     /// Sequence and time of the newest sample, and the time of the one before it.
     pub sequence: u64,
     pub wall: UnixNanos,
-    earlier: Option<UnixNanos>,
+    pub earlier: Option<UnixNanos>,
     /// The newest sample's differences, as they came.
-    deltas: Vec<u8>,
+    pub deltas: Vec<u8>,
     /// The samples before it.
     pub past: Past,
 }
@@ -258,6 +258,12 @@ impl Chain {
             values.push((*metric, value, earlier));
         }
         Readings::new(self.wall, window, values)
+    }
+
+    /// Bytes on the heap that it keeps for the newest values.
+    pub fn newest_bytes(&self) -> usize {
+        let tables: usize = self.tables.iter().map(Table::heap_bytes).sum();
+        tables + self.slots.heap_bytes() + self.deltas.capacity()
     }
 
     /// How many pods and containers are not believed, by reason.

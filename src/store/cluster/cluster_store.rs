@@ -5,23 +5,27 @@
 //! for while the directory's is held. Next: `uplink::receive`, `view::kube_api`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::batch::Scratches;
 use super::chain::Resolve;
 use super::directory::Directory;
 use super::entity::{Claim, NODE, Refusal, Slot, Standing, Who};
 use super::metric::MetricSet;
-use super::node::{NodeCell, NodeState, PushRefused, Pushed};
+use super::node::{NodeCell, NodeState, PushRefused, Pushed, nanos};
 use super::push::{Born, Push};
 use super::record::{NodeRecord, NodeUsage, PodRecord, PodUsage};
 use crate::units::UnixNanos;
 
 /// How many pods are looked up at a time while all are listed: the directory is not locked for longer.
 const PODS_AT_A_TIME: usize = 256;
+
+/// Nanoseconds from one look through all nodes to the next.
+const SWEEP_NANOS: u64 = 30_000_000_000;
 
 /// What the store is told at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,12 @@ pub(super) struct Shared {
     directory: RwLock<Directory>,
     nodes: RwLock<HashMap<Arc<str>, Arc<NodeCell>>>,
     pub counts: Counts,
+    scratches: Scratches,
+    /// All nodes' history.
+    pub history_bytes: AtomicUsize,
+    node_count: AtomicUsize,
+    /// When everything was looked through the last time.
+    swept_at: AtomicU64,
     changed: watch::Sender<u64>,
 }
 
@@ -53,6 +63,7 @@ pub(super) struct Counts {
     pub malformed: AtomicU64,
     pub future: AtomicU64,
     pub unknown_node: AtomicU64,
+    pub shed_batches: AtomicU64,
 }
 
 /// The store. Cheap to clone.
@@ -89,6 +100,10 @@ impl ClusterStore {
             directory: RwLock::default(),
             nodes: RwLock::default(),
             counts: Counts::default(),
+            scratches: Scratches::default(),
+            history_bytes: AtomicUsize::new(0),
+            node_count: AtomicUsize::new(0),
+            swept_at: AtomicU64::new(0),
             changed: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -103,7 +118,7 @@ impl ClusterStore {
         self.shared.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cell(&self, node: &str) -> Option<Arc<NodeCell>> {
+    pub(super) fn cell(&self, node: &str) -> Option<Arc<NodeCell>> {
         self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 
@@ -113,7 +128,20 @@ impl ClusterStore {
         }
         let name = self.directory_mut().interner.text(node);
         let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        nodes.entry(name.clone()).or_insert_with(|| Arc::new(NodeCell::new(name))).clone()
+        let cell = nodes.entry(name.clone()).or_insert_with(|| Arc::new(NodeCell::new(name))).clone();
+        self.shared.node_count.store(nodes.len(), Ordering::Relaxed);
+        cell
+    }
+
+    /// Locks a node's state, if need be a new one's. One that was forgotten meanwhile is looked up again.
+    fn with_state<T>(&self, node: &str, use_it: impl Fn(&mut NodeState) -> T) -> T {
+        loop {
+            let cell = self.cell_or_new(node);
+            let mut state = cell.state();
+            if !state.forgotten {
+                return use_it(&mut state);
+            }
+        }
     }
 
     /// Every node of which something is held, in no order.
@@ -124,10 +152,10 @@ impl ClusterStore {
     /// A node that the API server knows, new or changed.
     pub fn put_node(&self, record: &NodeRecord) {
         let record = self.directory_mut().put_node(record);
-        let cell = self.cell_or_new(&record.name);
-        let mut state = cell.state();
-        state.record = Some(record);
-        state.removed = false;
+        self.with_state(&record.name, |state| {
+            state.record = Some(record.clone());
+            state.removed = false;
+        });
     }
 
     /// A node that the API server does not know any more. Its history stays.
@@ -168,8 +196,22 @@ impl ClusterStore {
     /// From now on a node that was not put is unknown, and its pushes are refused.
     pub fn set_synced(&self) {
         self.directory_mut().synced = true;
-        let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|_, cell| cell.state().record.is_some());
+        self.forget_cells(|state| state.record.is_none());
+    }
+
+    /// Forgets nodes. One that pushes at the same time begins anew.
+    fn forget_cells(&self, which: impl Fn(&NodeState) -> bool) {
+        for cell in self.cells() {
+            let mut state = cell.state();
+            if which(&state) {
+                self.shared.history_bytes.fetch_sub(state.counted_bytes, Ordering::Relaxed);
+                *state = NodeState { forgotten: true, ..NodeState::default() };
+                drop(state);
+                let mut nodes = self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
+                nodes.remove(&cell.name);
+                self.shared.node_count.store(nodes.len(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// Whether [`ClusterStore::set_synced`] was called.
@@ -244,8 +286,48 @@ impl ClusterStore {
         if !known {
             return Err(PushRefused::UnknownNode);
         }
-        let cell = self.cell_or_new(node);
-        cell.state().push(push, now, self.shared.options.history, &Resolver { store: self, node })
+        self.sweep_if_due(now);
+        let Shared { options, scratches, .. } = &*self.shared;
+        let resolver = Resolver { store: self, node };
+        self.with_state(node, |state| {
+            let result = state.push(push, now, options.history, scratches, &resolver);
+            self.keep_to_budget(state, now);
+            result
+        })
+    }
+
+    /// Forgets what is too old of a node, and what is too much: whoever has more than an equal share of a full budget
+    /// gives up its own oldest samples, so that no node lives at the cost of the others.
+    fn keep_to_budget(&self, state: &mut NodeState, now: UnixNanos) {
+        let Shared { options, history_bytes, node_count, .. } = &*self.shared;
+        state.forget_before(UnixNanos(now.0.saturating_sub(nanos(options.history))));
+        let share = options.budget_bytes / node_count.load(Ordering::Relaxed).max(1);
+        loop {
+            let bytes = state.history_bytes();
+            let others = history_bytes.fetch_sub(state.counted_bytes, Ordering::Relaxed) - state.counted_bytes;
+            history_bytes.fetch_add(bytes, Ordering::Relaxed);
+            state.counted_bytes = bytes;
+            if bytes <= share || others + bytes <= options.budget_bytes || !state.forget_oldest() {
+                return;
+            }
+            self.shared.counts.shed_batches.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks through all nodes twice a minute: those that push no more have a history too, which ages.
+    fn sweep_if_due(&self, now: UnixNanos) {
+        let swept_at = self.shared.swept_at.load(Ordering::Relaxed);
+        let due = now.0 >= swept_at.saturating_add(SWEEP_NANOS) || now.0 < swept_at;
+        let swap = || self.shared.swept_at.compare_exchange(swept_at, now.0, Ordering::Relaxed, Ordering::Relaxed);
+        if due && swap().is_ok() {
+            for cell in self.cells() {
+                let mut state = cell.state();
+                if !state.forgotten {
+                    self.keep_to_budget(&mut state, now);
+                }
+            }
+            self.forget_cells(|state| state.removed && state.is_empty());
+        }
     }
 
     /// Tells that something was pushed; the number is how often that was.
@@ -308,8 +390,14 @@ impl ClusterStore {
     /// The newest of a pod. A pod none of whose containers runs is not shown.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str, now: UnixNanos) -> Option<PodUsage> {
+        self.pod_with(namespace, name, now, MetricSet::ALL)
+    }
+
+    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper.
+    #[must_use]
+    pub fn pod_with(&self, namespace: &str, name: &str, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
         let pod = self.pod_record(namespace, name)?;
-        self.pod_usage(&pod, now, MetricSet::ALL)
+        self.pod_usage(&pod, now, wanted)
     }
 
     /// The newest of all pods, or of those of a namespace, one after the other, ascending by (namespace, name).
@@ -342,14 +430,71 @@ impl ClusterStore {
         }
     }
 
-    /// Counts of pods and containers that are not believed now, by [`Refusal`].
+    /// How full it is, and what happened since the start.
     #[must_use]
-    pub fn refused_now(&self) -> [u64; Refusal::ALL.len()] {
-        let mut sum = [0; Refusal::ALL.len()];
+    pub fn stats(&self) -> ClusterStats {
+        let mut stats = ClusterStats { history_budget_bytes: self.shared.options.budget_bytes, ..Default::default() };
+        (stats.known_nodes, stats.known_pods) = self.record_counts();
         for cell in self.cells() {
-            let refused = cell.state().refused;
-            sum.iter_mut().zip(refused).for_each(|(sum, refused)| *sum += refused);
+            let state = cell.state();
+            stats.nodes += u64::from(state.chain.sequence != 0);
+            stats.entities += state.chain.slots.iter().count() as u64;
+            stats.newest_bytes += state.chain.newest_bytes();
+            stats.samples += state.samples();
+            stats.oldest = [stats.oldest, state.oldest()].into_iter().flatten().min();
+            stats.newest = stats.newest.max((state.chain.sequence != 0).then_some(state.chain.wall));
+            stats.refused.iter_mut().zip(state.refused).for_each(|(sum, refused)| *sum += refused);
         }
-        sum
+        let counts = &self.shared.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        stats.history_bytes = self.shared.history_bytes.load(Ordering::Relaxed);
+        stats.pushes = read(&counts.pushes);
+        stats.accepted_samples = read(&counts.samples);
+        stats.duplicate_samples = read(&counts.duplicates);
+        stats.shed_batches = read(&counts.shed_batches);
+        stats.refused_pushes = [
+            ("need_alone", read(&counts.need_alone)),
+            ("malformed", read(&counts.malformed)),
+            ("future", read(&counts.future)),
+            ("unknown_node", read(&counts.unknown_node)),
+        ];
+        stats
     }
+}
+
+/// How full the store is, and what happened since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterStats {
+    /// Nodes and pods that the API server knows.
+    pub known_nodes: usize,
+    /// Pods that the API server knows.
+    pub known_pods: usize,
+    /// Nodes that have pushed.
+    pub nodes: u64,
+    /// Nodes, pods and containers with newest values.
+    pub entities: u64,
+    /// Bytes of the newest values.
+    pub newest_bytes: usize,
+    /// Samples that can be asked for.
+    pub samples: u64,
+    /// Bytes of the history.
+    pub history_bytes: usize,
+    /// Bytes that it may have.
+    pub history_budget_bytes: usize,
+    /// When the oldest sample that can be asked for was read.
+    pub oldest: Option<UnixNanos>,
+    /// When the newest one was.
+    pub newest: Option<UnixNanos>,
+    /// Pods and containers that are not believed now, by [`Refusal`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// Pushes that were taken.
+    pub pushes: u64,
+    /// Samples that were taken.
+    pub accepted_samples: u64,
+    /// Samples that were here already.
+    pub duplicate_samples: u64,
+    /// Runs of samples that were forgotten before their time, to stay within the budget.
+    pub shed_batches: u64,
+    /// Pushes that were refused, by reason.
+    pub refused_pushes: [(&'static str, u64); 4],
 }

@@ -56,7 +56,7 @@ impl Claim {
         Self { namespace: born.namespace.into(), name: born.name.into(), uid: born.uid.into() }
     }
 
-    fn of_record(pod: &PodRecord) -> Self {
+    pub fn of_record(pod: &PodRecord) -> Self {
         Self { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::batch::Scratches;
 use super::chain::{Chain, Resolve};
 use super::entity::{Refusal, Standing, Who};
 use super::protobuf::Malformed;
@@ -70,11 +71,17 @@ pub(super) struct NodeState {
     pub record: Option<Arc<NodeRecord>>,
     /// Its record was removed: only its history is shown.
     pub removed: bool,
-    run: u64,
+    pub run: u64,
+    /// When the newest push was sent, by its sender's clock.
+    pub sent: UnixNanos,
     pub chain: Chain,
     /// Oldest first.
     pub frozen: VecDeque<Frozen>,
     pub refused: [u64; Refusal::ALL.len()],
+    /// What [`NodeState::history_bytes`] was when it was added to all nodes' sum.
+    pub counted_bytes: usize,
+    /// The store does not have it any more: whoever waited for it looks it up again.
+    pub forgotten: bool,
 }
 
 /// A node's place in the store.
@@ -102,6 +109,7 @@ impl NodeState {
         push: &Push<'_>,
         now: UnixNanos,
         history: Duration,
+        scratches: &Scratches,
         resolve: &impl Resolve,
     ) -> Result<Pushed, PushRefused> {
         let ahead = Duration::from_nanos(push.newest().0.saturating_sub(now.0));
@@ -112,8 +120,11 @@ impl NodeState {
         let same_run = held && self.run == push.run;
         let all = push.samples.len();
         let fresh = if push.base == 0 {
-            let is_older =
-                if same_run { push.sequence() <= self.chain.sequence } else { push.newest() <= self.chain.wall };
+            let is_older = match same_run {
+                true => push.sequence() <= self.chain.sequence,
+                // Of two runs the one that was sent last counts; one that is not heard of any more does not.
+                false => push.sent() <= self.sent && now.0 <= self.chain.wall.0.saturating_add(nanos(MOST_AHEAD)),
+            };
             if held && is_older {
                 return Ok(self.pushed(0, all, same_run));
             }
@@ -135,10 +146,12 @@ impl NodeState {
             self.chain.check(fresh)?;
             fresh
         };
+        self.sent = push.sent();
         let mut others = false;
         for sample in fresh {
             others |= sample.born().next().is_some() || sample.gone().next().is_some();
             self.chain.apply(sample, resolve);
+            self.chain.past.pack_if_full(scratches);
         }
         if others {
             self.refused = self.chain.refused();
@@ -181,6 +194,55 @@ impl NodeState {
         while self.frozen.len() > MOST_FROZEN {
             self.frozen.pop_front();
         }
+    }
+
+    /// Forgets what is older than `oldest`; all of it when nothing newer came.
+    pub fn forget_before(&mut self, oldest: UnixNanos) {
+        if self.chain.wall < oldest {
+            self.chain = Chain::default();
+            self.refused = Default::default();
+        }
+        self.chain.past.forget_before(oldest);
+        for frozen in &mut self.frozen {
+            frozen.chain.past.forget_before(oldest);
+        }
+        self.frozen.retain(|frozen| frozen.until >= oldest && frozen.chain.wall >= oldest);
+    }
+
+    /// Forgets the oldest samples that can be forgotten; `false` when there are none.
+    pub fn forget_oldest(&mut self) -> bool {
+        match self.frozen.front_mut() {
+            Some(frozen) => {
+                if !frozen.chain.past.forget_batch() {
+                    self.frozen.pop_front();
+                }
+                true
+            }
+            None => self.chain.past.forget_batch(),
+        }
+    }
+
+    /// Bytes that the history has: of ended chains all, of the one that grows what is not the newest values.
+    pub fn history_bytes(&self) -> usize {
+        let frozen = self.frozen.iter().map(|frozen| frozen.chain.past.heap_bytes() + frozen.chain.newest_bytes());
+        self.chain.past.heap_bytes() + frozen.sum::<usize>()
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.chain.sequence == 0 && self.frozen.is_empty()
+    }
+
+    /// When the oldest sample that can be asked for was read.
+    pub fn oldest(&self) -> Option<UnixNanos> {
+        let frozen = self.frozen.iter().filter_map(|frozen| frozen.chain.past.oldest()).min();
+        frozen.or(self.chain.past.oldest())
+    }
+
+    /// Samples that can be asked for.
+    pub fn samples(&self) -> u64 {
+        let frozen = self.frozen.iter().map(|frozen| frozen.chain.past.samples());
+        (self.chain.past.samples() + frozen.sum::<usize>()) as u64
     }
 
     /// Judges the pod of this UID again, if it is here.

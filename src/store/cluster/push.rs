@@ -40,8 +40,7 @@ pub struct Push<'a> {
     pub run: u64,
     /// Sequence of the sample that the first one goes on from; 0 when the push stands alone.
     pub base: u64,
-    /// When it was sent, by the sender's clock; zero when it does not say.
-    pub sent: UnixNanos,
+    sent: UnixNanos,
     /// The samples, oldest first; sequences and times ascend.
     pub samples: Vec<Sample<'a>>,
 }
@@ -141,6 +140,12 @@ impl<'a> Push<'a> {
             }
         }
         Ok(0)
+    }
+
+    /// When it was sent, by the sender's clock; its newest sample's time when it does not say.
+    #[must_use]
+    pub fn sent(&self) -> UnixNanos {
+        if self.sent.0 == 0 { self.newest() } else { self.sent }
     }
 
     /// The newest sample's time.

@@ -22,7 +22,7 @@ use crate::units::{ErrorClass, UnixNanos};
 const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
 const COMPRESSIONS: [Compression; 3] = [Compression::Identity, Compression::Gzip, Compression::Zstd];
 /// Status codes that are counted apart.
-const CODES: [u16; 15] = [200, 400, 404, 405, 406, 408, 409, 413, 421, 422, 429, 431, 500, 503, 504];
+const CODES: [u16; 17] = [200, 400, 401, 403, 404, 405, 406, 408, 409, 413, 421, 422, 429, 431, 500, 503, 504];
 
 /// What this view counts about itself.
 #[derive(Debug, Default)]
