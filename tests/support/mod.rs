@@ -30,3 +30,4 @@ pub mod network;
 pub mod process;
 pub mod prometheus;
 pub mod tree;
+pub mod victoria_metrics;
