@@ -17,11 +17,12 @@ LISTEN ?= 127.0.0.1:9750
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 30
 
-.PHONY: help run build test lint bench doc fuzz image manifests check-toolchain
+.PHONY: help run build test e2e lint bench doc fuzz image manifests check-toolchain
 
 help:
 	@echo 'make run     build the release binary and start the agent in the foreground (ARGS="--interval 500ms")'
 	@echo 'make test    fetch what the tests need, then run all of them (root or sudo)'
+	@echo 'make e2e     only the end-to-end test: a real Kubernetes control plane, built once, with real pods'
 	@echo 'make build   build the release binary'
 	@echo 'make lint    formatting and clippy'
 	@echo 'make image   static binary, and a container image of it (docker; NAME=registry/ringside:tag)'
@@ -53,7 +54,14 @@ run: build
 
 test: check-toolchain
 	tests/lab/setup.sh
+	tests/lab/control_plane.sh
 	INSTA_UPDATE=no cargo test --locked -- --test-threads '$(TEST_THREADS)'
+
+# With its output: the steps, and what kubectl said.
+e2e: check-toolchain
+	tests/lab/setup.sh
+	tests/lab/control_plane.sh
+	cargo test --locked --test e2e -- --nocapture
 
 lint: check-toolchain
 	cargo fmt --check

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:-15}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- cgroup cgroup_v1 proc text
+[ $# -gt 0 ] || set -- cgroup cgroup_v1 proc push text
 
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -24,6 +24,7 @@ for target in "$@"; do
     cgroup) seeds='/sys/fs/cgroup/*.stat /sys/fs/cgroup/*.pressure /sys/fs/cgroup/unified/*.* /sys/fs/cgroup/*/*.events' ;;
     cgroup_v1) seeds='/sys/fs/cgroup/memory/memory.* /sys/fs/cgroup/cpu/cpu.* /sys/fs/cgroup/cpuacct/cpuacct.* /sys/fs/cgroup/blkio/blkio.*' ;;
     proc) seeds='/proc/stat /proc/meminfo /proc/vmstat /proc/loadavg /proc/uptime /proc/diskstats /proc/net/dev /proc/self/stat' ;;
+    push) seeds='seeds/push/*' ;;
     *) seeds='/proc/self/cgroup /proc/self/mountinfo seeds/text/*' ;;
     esac
     for seed in $seeds; do

@@ -3,6 +3,9 @@
 //! In: an [`AgentConfig`]. Out: an agent that runs until it is told to stop. Nothing is decided here but who is
 //! connected to whom; each part's own module says what it does.
 
+mod cluster;
+mod secure;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +15,13 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::auth::api_server::{self, ApiServerError};
 use crate::config::{AgentConfig, KeptFiles, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
+use crate::sample::push_stats::PushStats;
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
+use crate::uplink::push::PushError;
 use crate::view::api;
 use crate::view::http::{Context, HttpError, HttpServer};
 use crate::view::prometheus::{Exposition, Labels};
@@ -55,9 +61,21 @@ pub enum AgentError {
     /// The address could not be listened on.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The API server that was named cannot be used.
+    #[error(transparent)]
+    ApiServer(#[from] ApiServerError),
+    /// The secure port would let nobody in, or its files are not usable.
+    #[error("{0}")]
+    Secure(String),
     /// The runtime or a thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
     Thread(#[from] std::io::Error),
+    /// The API server is needed and not known, or there is nowhere to push to; the text says what to do.
+    #[error("{0}")]
+    Cluster(String),
+    /// The push cannot start.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The sampling thread ended by a panic; its message stands on standard error. The agent stops rather than serve
     /// numbers that stand still.
     #[error("the sampling thread has failed; please report the message above")]
@@ -89,12 +107,18 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
+    let pushed = store.clone();
     let exposition = Exposition::new(store.clone(), labels(config.labels));
     let server = {
         let _entered = runtime.enter();
         let remote = Remote::new(store.clone(), labels(config.labels));
         let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
         HttpServer::bind(config.listen, context)?
+    };
+    let api_server = runtime.block_on(api_server::client(config.kubeconfig.as_deref()))?;
+    let secure = {
+        let _entered = runtime.enter();
+        secure::open(config, api_server.as_ref(), &machine.node_name, &server)?
     };
 
     let files = FileShares::new(config.kept_files);
@@ -117,12 +141,18 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
-    let discoverer = discover::start(discover_options(config, &files), &layout, found, runtime.handle())?;
+    let mut options = discover_options(config, &files);
+    options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
+    let discoverer = discover::start(options, &layout, found, runtime.handle())?;
     tracing::info!(
         address = %config.listen, layout = layout.as_str(), node = %machine.node_name,
         interval_ms = config.interval.as_millis(), ring_bytes = config.ring_bytes,
         "ringside agent is up: metrics at http://{}/metrics, live view with `ringside top`", config.listen,
     );
+
+    let push_stats = Arc::new(PushStats::default());
+    let node = &machine.node_name;
+    let pushing = cluster::start_push(config, api_server.as_ref(), node, pushed, push_stats, runtime.handle())?;
 
     let failed = AtomicBool::new(false);
     let served = runtime.block_on(async {
@@ -130,12 +160,21 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let follower = tokio::spawn(exposition.follow(async {
             let _ = follow_until.await;
         }));
+        let (stop_secure, secure_until) = tokio::sync::oneshot::channel::<()>();
+        let secure = secure.map(|secure| {
+            tokio::spawn(secure.serve(async {
+                let _ = secure_until.await;
+            }))
+        });
         let served = server.serve(shutdown(sampler_ended, &failed)).await;
-        drop(stop_following);
+        drop((stop_following, stop_secure));
         let _ = follower.await;
+        if let Some(secure) = secure {
+            let _ = secure.await;
+        }
         served
     });
-    drop(discoverer);
+    drop((pushing, discoverer));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

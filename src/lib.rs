@@ -13,6 +13,7 @@ pub mod logging;
 pub mod units;
 
 pub mod agent;
+pub mod aggregator;
 
 pub mod discover;
 pub mod kernel;

@@ -34,11 +34,19 @@ pub enum LoggingError {
 /// # Errors
 /// [`LoggingError::AlreadyStarted`].
 pub fn start(config: &AgentConfig) -> Result<(), LoggingError> {
-    tracing::subscriber::set_global_default(subscriber(config.log_format, config.log_level, io::stderr))?;
+    start_as(config.log_format, config.log_level)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     Ok(())
+}
+
+/// Starts logging to standard error in this form, from this level on.
+///
+/// # Errors
+/// [`LoggingError::AlreadyStarted`].
+pub fn start_as(format: LogFormat, level: LogLevel) -> Result<(), LoggingError> {
+    Ok(tracing::subscriber::set_global_default(subscriber(format, level, io::stderr))?)
 }
 
 fn subscriber<W, S>(format: LogFormat, level: LogLevel, sink: S) -> impl Subscriber + Send + Sync

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ringside::config::{AgentConfig, AgentFlags, ConfigError};
+use ringside::config::{AgentConfig, AgentFlags, AggregatorConfig, AggregatorFlags, ConfigError};
 use ringside::doctor::{self, DoctorArgs};
 use ringside::logging;
 use ringside::view::query::{AskError, QueryArgs};
@@ -29,6 +29,8 @@ struct Cli {
 enum Role {
     /// Run the node agent
     Agent(AgentFlags),
+    /// Run the cluster's aggregator behind the API server
+    Aggregator(Box<AggregatorFlags>),
     /// Show pods and containers live, or once as a table
     Top(TopArgs),
     /// Show history as a table, JSON, CSV or OpenMetrics
@@ -56,6 +58,11 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match role {
         Role::Agent(flags) => ringside::agent::run(&started(&flags)?).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Role::Aggregator(flags) => {
+            let config = AggregatorConfig::from(*flags);
+            logging::start_as(config.log_format, config.log_level)?;
+            ringside::aggregator::run(&config).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Role::Top(args) => ringside::view::top::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Role::Query(args) => {
             ringside::view::query::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into)

@@ -128,6 +128,14 @@ pub enum ConfigError {
         /// Where the other was written.
         second: Box<Origin>,
     },
+    /// One of a pair was given: give the other one, too.
+    #[error("{given} is given without --{missing}; give both, or neither")]
+    Half {
+        /// Where the one was written.
+        given: Box<Origin>,
+        /// The setting that is missing.
+        missing: &'static str,
+    },
 }
 
 /// The candidate most like `word`, if any is alike enough to be meant.

@@ -5,6 +5,7 @@
 //! A flag beats `RINGSIDE_<FLAG>`, which beats the file, which beats the default. The table [`SETTINGS`] is the one
 //! list of all settings. It opens no socket and reads no kernel file. Next: `agent.rs`, `doctor/`.
 
+pub mod aggregator;
 mod error;
 mod file;
 mod settings;
@@ -18,9 +19,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, SocketChoice};
+pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
 
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
@@ -32,6 +34,16 @@ pub struct AgentConfig {
     pub listen: SocketAddr,
     /// True when the address came from `--insecure-listen`: plain HTTP may leave this machine.
     pub insecure: bool,
+    /// Address to serve on over TLS as well.
+    pub secure_listen: Option<SocketAddr>,
+    /// Certificate and private key of the secure port; `None` has a self-signed one made.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// Authorities whose client certificates are believed.
+    pub client_ca_file: Option<PathBuf>,
+    /// Bearer tokens that are believed without asking the API server.
+    pub static_token_file: Option<PathBuf>,
+    /// How to reach the API server; `None` leaves it to the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
     /// Time between two ticks, 100 ms to 60 s.
     pub interval: Duration,
     /// Budget of the ring in bytes.
@@ -56,6 +68,18 @@ pub struct AgentConfig {
     pub max_cgroups: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
+    /// Whether the API server is asked for names.
+    pub pod_names: PodNamesChoice,
+    /// By which way it pushes.
+    pub push: PushRoute,
+    /// Time between two pushes.
+    pub push_interval: Duration,
+    /// Where the direct route leads.
+    pub push_url: String,
+    /// Bearer token of the direct route.
+    pub push_token_file: PathBuf,
+    /// Certificates that the direct route trusts.
+    pub push_ca_file: PathBuf,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// Least severe level that is logged.
@@ -161,6 +185,14 @@ impl<'a> Layers<'a> {
         Ok(AgentConfig {
             listen,
             insecure,
+            secure_listen: self
+                .one("secure-listen")
+                .map(|_| self.parsed("secure-listen", value::address))
+                .transpose()?,
+            tls_files: self.tls_files()?,
+            client_ca_file: self.path("client-ca-file")?,
+            static_token_file: self.path("static-token-file")?,
+            kubeconfig: self.path("kubeconfig")?,
             interval: self.parsed("interval", value::interval)?,
             ring_bytes: self.parsed("ring-bytes", value::bytes)?,
             data_dir: self.one("data-dir").map(|_| self.parsed("data-dir", value::folder)).transpose()?,
@@ -173,6 +205,12 @@ impl<'a> Layers<'a> {
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
+            pod_names: self.parsed("pod-names", value::word)?,
+            push: self.parsed("push", value::word)?,
+            push_interval: self.parsed("push-interval", value::push_interval)?,
+            push_url: self.parsed("push-url", value::https_url)?,
+            push_token_file: self.parsed("push-token-file", value::file)?,
+            push_ca_file: self.parsed("push-ca-file", value::file)?,
             log_format: self.parsed("log-format", value::word)?,
             log_level: self.parsed("log-level", value::word)?,
             node_name: self.one("node-name").map(|_| self.parsed("node-name", value::node_name)).transpose()?,
@@ -195,6 +233,20 @@ impl<'a> Layers<'a> {
                 Err(ConfigError::TwoAddresses { first: Box::new(plain.origin), second: Box::new(insecure.origin) })
             }
             _ => Ok((self.parsed("insecure-listen", value::address)?, true)),
+        }
+    }
+
+    fn path(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        self.one(key).map(|_| self.parsed(key, value::file)).transpose()
+    }
+
+    fn tls_files(&self) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+        let half = |given: Given, missing| Err(ConfigError::Half { given: Box::new(given.origin), missing });
+        match (self.one("tls-cert-file"), self.one("tls-private-key-file")) {
+            (None, None) => Ok(None),
+            (Some(given), None) => half(given, "tls-private-key-file"),
+            (None, Some(given)) => half(given, "tls-cert-file"),
+            (Some(_), Some(_)) => Ok(self.path("tls-cert-file")?.zip(self.path("tls-private-key-file")?)),
         }
     }
 

@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting of the agent, in the order of `--help`.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 30] = [
     setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
     setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
     setting(
@@ -37,6 +37,32 @@ pub const SETTINGS: [Setting; 18] = [
         "ADDRESS:PORT",
         None,
         "Serve plain HTTP, readable by anyone who can reach it, on this address instead of --listen",
+    ),
+    setting(
+        "secure-listen",
+        "ADDRESS:PORT",
+        None,
+        "Serve the same over TLS on this address as well, to those who are known and may read nodes/metrics",
+    ),
+    setting(
+        "tls-cert-file",
+        "FILE",
+        None,
+        "Certificate (PEM) of --secure-listen, read again when it changes; without it, a self-signed one",
+    ),
+    setting("tls-private-key-file", "FILE", None, "Private key (PEM) of --tls-cert-file"),
+    setting("client-ca-file", "FILE", None, "Believe client certificates that these authorities (PEM) signed"),
+    setting(
+        "static-token-file",
+        "FILE",
+        None,
+        "Believe the bearer tokens of this file: token,user,uid,\"group1,group2\" per line",
+    ),
+    setting(
+        "kubeconfig",
+        "FILE",
+        None,
+        "Reach the API server by this file; without it, by the pod's service account, if there is one",
     ),
     setting("interval", "DURATION", Some("1s"), "Time between two ticks, 100ms to 60s"),
     setting("ring-bytes", "SIZE", Some("32MiB"), "Memory for history (64MiB, 100MB, or a number of bytes)"),
@@ -55,6 +81,32 @@ pub const SETTINGS: [Setting; 18] = [
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
     setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
     setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
+    setting("pod-names", "auto|api-server|none", Some("auto"), "Ask the API server for the names of this node's pods"),
+    setting(
+        "push",
+        "auto|api-server|direct|none",
+        Some("auto"),
+        "Push to the aggregator, by the API server or directly",
+    ),
+    setting("push-interval", "DURATION", Some("15s"), "Time between two pushes, 1s to 60s"),
+    setting(
+        "push-url",
+        "URL",
+        Some("https://ringside-aggregator.ringside.svc:443"),
+        "Where --push=direct finds the aggregator",
+    ),
+    setting(
+        "push-token-file",
+        "FILE",
+        Some("/var/run/secrets/ringside/push/token"),
+        "Bearer token for --push=direct, made for the audience ringside-aggregator; read again when it changes",
+    ),
+    setting(
+        "push-ca-file",
+        "FILE",
+        Some("/var/run/secrets/ringside/ca/ca.crt"),
+        "Certificates that --push=direct trusts; read again when they change",
+    ),
     setting("node-name", "NAME", None, "Name of this node; also from NODE_NAME, else the host name"),
     setting("log-format", "json|text", Some("json"), "Form of the log lines on standard error"),
     setting("log-level", "LEVEL", Some("info"), "Least severe level to log: error, warn, info, debug or trace"),

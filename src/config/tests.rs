@@ -38,6 +38,8 @@ fn without_any_flag_the_defaults_of_the_help_hold() {
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.node_name, None);
+    assert_eq!((config.push, config.pod_names), (PushRoute::Auto, PodNamesChoice::Auto));
+    assert_eq!(config.push_interval, Duration::from_secs(15));
     assert!(config.warnings.is_empty());
 }
 
@@ -65,6 +67,12 @@ fn a_flag_that_repeats_the_default_still_beats_the_file() {
 fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
     let rows = [
         ("listen", "[::1]:9751"),
+        ("secure-listen", "0.0.0.0:9753"),
+        ("tls-cert-file", "/etc/ringside/tls.crt"),
+        ("tls-private-key-file", "/etc/ringside/tls.key"),
+        ("client-ca-file", "/etc/ringside/clients.crt"),
+        ("static-token-file", "/etc/ringside/tokens.csv"),
+        ("kubeconfig", "/etc/ringside/kubeconfig"),
         ("interval", "500ms"),
         ("ring-bytes", "64MiB"),
         ("data-dir", "/var/lib/ringside"),
@@ -77,6 +85,12 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("cri-socket", "/run/crio/crio.sock"),
         ("max-cgroups", "7"),
         ("kept-files", "100"),
+        ("pod-names", "api-server"),
+        ("push", "direct"),
+        ("push-interval", "30s"),
+        ("push-url", "https://10.0.0.1:8443"),
+        ("push-token-file", "/run/token"),
+        ("push-ca-file", "/run/ca.crt"),
         ("node-name", "n1"),
         ("log-format", "text"),
         ("log-level", "debug"),
@@ -112,7 +126,7 @@ fn an_unknown_key_names_the_file_the_line_and_the_nearest_key() {
     }
     let (_dir, path) = file("c.yaml", "zzzzzzzz: 1\n");
     let said = message(resolve(&[("config", &path)], &[]));
-    assert!(said.contains("use one of listen, insecure-listen, interval"), "{said}");
+    assert!(said.contains("use one of listen, insecure-listen, secure-listen"), "{said}");
 }
 
 #[test]
@@ -212,11 +226,11 @@ fn intervals_outside_100ms_to_60s_are_refused() {
     for (text, want) in [("100ms", 100), ("0.25s", 250), ("1.5s", 1500), ("60s", 60_000), ("1m", 60_000)] {
         assert_eq!(resolve(&[("interval", text)], &[]).unwrap().interval, Duration::from_millis(want));
     }
-    for text in ["0", "0s", "99ms", "60.1s", "2m", "99999999999999999999s"] {
+    for text in ["0", "0s", "99ms", "60.1s", "2m", "1h", "99999999999999999999s"] {
         let said = message(resolve(&[("interval", text)], &[]));
         assert!(said.contains("from 100ms to 60s"), "{said}");
     }
-    for text in ["", "s", "1h", "-1s", "1.s", "1,5s", "one", "1e3s"] {
+    for text in ["", "s", "1d", "-1s", "1.s", "1,5s", "one", "1e3s"] {
         let said = message(resolve(&[("interval", text)], &[]));
         assert!(said.contains("write a number and a unit"), "{said}");
     }
@@ -307,4 +321,30 @@ fn an_error_names_the_source_it_came_from() {
     assert!(message(resolve(&[("max-cgroups", "0")], &[])).contains("give a number from 1 up"));
     assert!(message(resolve(&[("kept-files", "some")], &[])).contains("give a number or auto"));
     assert!(message(resolve(&[("procfs", "")], &[])).contains("give the path of the mount"));
+}
+
+#[test]
+fn a_push_takes_an_interval_of_seconds_and_an_https_url() {
+    for (flag, wrong, cure) in [
+        ("push-interval", "500ms", "from 1s to 60s"),
+        ("push-interval", "2m", "from 1s to 60s"),
+        ("push-url", "http://aggregator", "https URL"),
+        ("push-url", "aggregator", "https URL"),
+        ("push", "apiserver", "auto, api-server, direct, none"),
+        ("pod-names", "yes", "auto, api-server, none"),
+    ] {
+        let said = message(resolve(&[(flag, wrong)], &[]));
+        assert!(said.contains(wrong) && said.contains(cure), "{said}");
+    }
+}
+
+#[test]
+fn a_certificate_without_its_key_is_told() {
+    let said = message(resolve(&[("tls-cert-file", "a.crt")], &[]));
+    assert_eq!(said, "--tls-cert-file is given without --tls-private-key-file; give both, or neither");
+    let said = message(resolve(&[], &[("RINGSIDE_TLS_PRIVATE_KEY_FILE", "a.key")]));
+    assert_eq!(
+        said,
+        "environment variable RINGSIDE_TLS_PRIVATE_KEY_FILE is given without --tls-cert-file; give both, or neither"
+    );
 }

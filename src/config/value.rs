@@ -13,6 +13,30 @@ pub enum LabelSet {
     Slim,
 }
 
+/// By which way the agent pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushRoute {
+    /// Through the API server, where there is one to be found.
+    Auto,
+    /// Through the API server.
+    ApiServer,
+    /// Straight to the aggregator's Service.
+    Direct,
+    /// Not at all.
+    Off,
+}
+
+/// Whether the API server is asked for names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodNamesChoice {
+    /// Where there is one to be found.
+    Auto,
+    /// Always.
+    ApiServer,
+    /// Never.
+    Off,
+}
+
 /// Form of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -66,6 +90,16 @@ impl Words for LabelSet {
     const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("slim", Self::Slim)];
 }
 
+impl Words for PushRoute {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("api-server", Self::ApiServer), ("direct", Self::Direct), ("none", Self::Off)];
+}
+
+impl Words for PodNamesChoice {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("api-server", Self::ApiServer), ("none", Self::Off)];
+}
+
 impl Words for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
 }
@@ -100,13 +134,14 @@ fn number_and_suffix(text: &str) -> Option<(u128, &str)> {
     Some((whole * 1_000_000_000 + nano, suffix.trim()))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const ADVICE: &str = "is not a duration; write a number and a unit, for example 500ms, 1s or 1m";
     let (nano_units, suffix) = number_and_suffix(text).ok_or(ADVICE)?;
     let nanos = match suffix {
         "ms" => nano_units / 1000,
         "s" => nano_units,
         "m" | "min" => nano_units * 60,
+        "h" => nano_units * 3600,
         "" if nano_units == 0 => 0,
         "" => return Err(format!("has no unit; write for example {text}s or {text}ms")),
         _ => return Err(ADVICE.to_owned()),
@@ -122,6 +157,28 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
         return Err("is out of range; give an interval from 100ms to 60s, for example 1s".to_owned());
     }
     Ok(value)
+}
+
+/// The API server's share of one push is a millisecond and more; an autoscaler looks every fifteen seconds.
+pub(super) fn push_interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_secs(1) || value > Duration::from_secs(60) {
+        return Err("is out of range; give a push interval from 1s to 60s, for example 15s".to_owned());
+    }
+    Ok(value)
+}
+
+/// An address to push to.
+pub(super) fn https_url(text: &str) -> Result<String, String> {
+    let parsed: Result<hyper::Uri, _> = text.parse();
+    match parsed {
+        Ok(uri) if uri.scheme_str() == Some("https") && uri.host().is_some() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        Ok(_) | Err(_) => {
+            Err("is not an https URL; write for example https://ringside-aggregator.ringside.svc:443".to_owned())
+        }
+    }
 }
 
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
@@ -183,6 +240,13 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
         return Err(
             "is not a folder; give the path of one that survives a restart, such as /var/lib/ringside".to_owned()
         );
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.ends_with('/') {
+        return Err("is not a file; give the path of one".to_owned());
     }
     Ok(PathBuf::from(text))
 }

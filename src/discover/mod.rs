@@ -16,7 +16,7 @@ mod workload;
 
 pub use error::DiscoverError;
 pub use layout::{CgroupLayout, LayoutKind, V1Controller};
-pub use runtimes::{RuntimeSocket, RuntimeState, RuntimeStatus, SocketKind};
+pub use runtimes::{PodNames, RuntimeSocket, RuntimeState, RuntimeStatus, SocketKind};
 pub use start::{DiscoverOptions, DiscoverStatus, Discoverer, start};
 pub use watch::WatchStatus;
 pub use workload::{CgroupIdentity, CgroupKind, Discovery, ExitRecord, Metadata, QosClass, Runtime, Workload};

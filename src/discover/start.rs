@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::runtimes::{Book, RuntimeSocket, RuntimeStatus, SocketKind, Source};
+use super::runtimes::{Book, PodNames, PodSource, RuntimeSocket, RuntimeStatus, SocketKind, Source};
 use super::sink::EventSink;
 use super::watch::{self, WatchHandle, WatchOptions, WatchStatus};
 use super::{CgroupLayout, DiscoverError, Discovery};
@@ -32,6 +32,8 @@ pub struct DiscoverOptions {
     pub kmsg: Option<PathBuf>,
     /// Sockets to ask; empty for none.
     pub sockets: Vec<RuntimeSocket>,
+    /// The API server to ask for names; `None` to ask none.
+    pub pods: Option<PodNames>,
     /// Pause between comparisons with a runtime's own list, where it also streams events.
     pub reconcile: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for DiscoverOptions {
             max_described: 10_000,
             kmsg: Some(PathBuf::from("/dev/kmsg")),
             sockets: Self::default_sockets(Path::new("/")),
+            pods: None,
             reconcile: Duration::from_secs(30),
         }
     }
@@ -132,6 +135,11 @@ pub fn start(
     let started_at = UnixNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX));
     let mut statuses = Vec::new();
     let mut tasks = Vec::new();
+    if let Some(names) = options.pods {
+        let index = options.sockets.len();
+        let source = PodSource { names, index, sink: sink.clone(), book: Arc::clone(&book), started_at };
+        tasks.push(runtime.spawn(source.run()));
+    }
     for (index, socket) in options.sockets.into_iter().enumerate() {
         let status = Arc::new(Mutex::new(Source::first_status(&socket)));
         statuses.push(Arc::clone(&status));

@@ -4,6 +4,8 @@
 //! It has its own thread, and talks to no network, no runtime and no disk. Next: `store/`.
 
 pub mod catalogue;
+pub mod derived;
+pub mod push_stats;
 pub mod row;
 
 mod cgroup;

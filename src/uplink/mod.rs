@@ -5,3 +5,18 @@
 //!
 //! | step | file |
 //! |---|---|
+//! | what is new in the ring goes out | [`push`] |
+//! | snapshots as bodies of pushes, and back | [`wire`] |
+//! | who is in the cluster | [`directory`] |
+//! | a push that arrived, believed or refused | [`receive`] |
+//! | replicas among themselves | [`peers`] |
+
+pub mod directory;
+#[cfg(test)]
+mod model_tests;
+pub mod peers;
+pub mod push;
+pub mod receive;
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;

@@ -284,26 +284,32 @@ impl Containerd {
     }
 
     fn import_images(&self) {
-        for (image, entrypoint) in [(PAUSE, ["/bin/sleep", "2147483647"]), (BUSYBOX, ["/bin/sleep", "2147483647"])] {
-            let tar = self.image_archive(image, &entrypoint);
-            self.ctr(&["images", "import", tar.to_str().unwrap()]);
+        let rootfs = self.folder.join("busybox");
+        busybox_rootfs(&rootfs);
+        for image in [PAUSE, BUSYBOX] {
+            self.import_image(image, &rootfs, &["/bin/sleep", "2147483647"]);
         }
+    }
+
+    /// Makes an image of the files below `rootfs`, and waits until CRI knows it.
+    pub fn import_image(&self, image: &str, rootfs: &Path, entrypoint: &[&str]) {
+        let tar = self.image_archive(image, rootfs, entrypoint);
+        self.ctr(&["images", "import", tar.to_str().unwrap()]);
         // CRI takes note of an imported image by an event, a moment later, and then labels it.
-        self.process.wait_until("the images known to CRI", Duration::from_secs(30), || {
+        self.process.wait_until("the image known to CRI", Duration::from_secs(30), || {
             let list = self.ctr(&["images", "ls"]);
             let known = list
                 .lines()
-                .filter(|line| line.starts_with("lab.test/") && line.contains("io.cri-containerd.image=managed"));
-            if known.count() == 2 { Ok(()) } else { Err(list) }
+                .any(|line| line.split(' ').next() == Some(image) && line.contains("io.cri-containerd.image=managed"));
+            if known { Ok(()) } else { Err(list) }
         });
     }
 
     /// An archive as `docker save` writes it: manifest.json, the image's configuration, one layer.
-    fn image_archive(&self, image: &str, entrypoint: &[&str]) -> PathBuf {
+    fn image_archive(&self, image: &str, rootfs: &Path, entrypoint: &[&str]) -> PathBuf {
         let work = self.folder.join(format!("image-{}", image.replace(['/', ':'], "-")));
-        let (rootfs, files) = (work.join("rootfs"), work.join("files"));
+        let files = work.join("files");
         fs::create_dir_all(&files).unwrap();
-        busybox_rootfs(&rootfs);
         let layer = files.join("layer.tar");
         run("tar", &["--owner=0", "--group=0", "-C", rootfs.to_str().unwrap(), "-cf", layer.to_str().unwrap(), "."]);
         let diff_id = run("sha256sum", &[layer.to_str().unwrap()]);

@@ -367,7 +367,7 @@ fn build_initramfs(folder: &Path, kernel: &Kernel) -> PathBuf {
 }
 
 /// Copies each library that `ldd` names, and the loader, to the same path below `stage`.
-fn copy_libraries(program: &str, stage: &Path) {
+pub fn copy_libraries(program: &str, stage: &Path) {
     for line in run("ldd", &[program]).lines() {
         assert!(!line.contains("not found"), "{program}: {line}");
         let Some(path) = line.split_whitespace().find(|word| word.starts_with('/')) else {

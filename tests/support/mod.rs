@@ -19,6 +19,7 @@
 
 pub mod agent;
 pub mod cgroups;
+pub mod cluster;
 pub mod containerd;
 pub mod cri;
 pub mod docker;

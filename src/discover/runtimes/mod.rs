@@ -1,4 +1,4 @@
-//! What container runtimes say about containers, over their sockets.
+//! What container runtimes say about containers, over their sockets, and the API server about this node's pods.
 //!
 //! In: sockets of Docker, Podman, containerd, CRI-O. Out: [`Discovery::Described`] when something changed and
 //! [`Discovery::Exited`] once per run of a container. Everything is a task on the runtime that was handed in; a socket
@@ -9,6 +9,7 @@
 mod book;
 mod cri;
 mod docker;
+mod pods;
 mod time;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) use book::Book;
+pub use pods::PodNames;
+pub(super) use pods::PodSource;
 
 use super::sink::{EventSink, Stopped};
 use super::{Discovery, ExitRecord, Metadata};

@@ -127,6 +127,38 @@ impl Metric {
     }
 }
 
+/// Some of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricSet(u64);
+
+impl MetricSet {
+    /// Every metric.
+    pub const ALL: Self = Self(u64::MAX >> (64 - Metric::ALL.len()));
+
+    /// These.
+    #[must_use]
+    pub const fn of(metrics: &[Metric]) -> Self {
+        let (mut bits, mut rest) = (0, metrics);
+        while let Some((first, others)) = rest.split_first() {
+            bits |= 1 << *first as u8;
+            rest = others;
+        }
+        Self(bits)
+    }
+
+    /// Whether `metric` is one of them.
+    #[must_use]
+    pub const fn has(self, metric: Metric) -> bool {
+        self.0 >> metric as u8 & 1 == 1
+    }
+
+    /// A bit for each, at its number.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,6 +51,7 @@ pub use parts::{Cpu, Memory, MemoryEvents, Pids, Pressure, Stall, StallLine};
 pub use past::{HistoryExtent, TierExtent};
 pub use pod::{Pod, PodContainer, PodList, PodSource};
 pub use problem::Problem;
+pub(in crate::view) use problem::nearest;
 pub use request::{Query, percent_decode, percent_encode};
 pub use scene::Now;
 pub use select::{Aggregation, HistoryList, HistorySeries, MAX_POINTS_TOGETHER, MAX_SERIES};

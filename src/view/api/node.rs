@@ -210,16 +210,7 @@ impl Disk {
     /// their disk counts a second time.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        const MADE_OF_OTHERS: [&str; 5] = ["dm-", "md", "loop", "ram", "zram"];
-        let name = self.device.as_str();
-        if MADE_OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)) {
-            return false;
-        }
-        let ends_in_digit = name.ends_with(|last: char| last.is_ascii_digit());
-        if name.starts_with("nvme") || name.starts_with("mmcblk") {
-            return !(ends_in_digit && name.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('p'));
-        }
-        !ends_in_digit
+        crate::sample::derived::is_whole_disk(&self.device)
     }
 }
 

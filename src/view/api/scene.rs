@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::sample::catalogue::Table;
-use crate::sample::{CgroupKind, Metadata, NodeSample, Subject, SubjectId, Tally, TallyKey, Workload};
+use crate::sample::derived::network_preference;
+pub(super) use crate::sample::derived::pod_uid;
+use crate::sample::{Metadata, NodeSample, Subject, SubjectId, Tally, TallyKey, Workload};
 use crate::store::{Moment, Tier};
 use crate::units::{MonotonicNanos, UnixNanos};
 use crate::view::rates::{Pair, Reading};
@@ -65,7 +67,7 @@ impl<'a> Scene<'a> {
         for subject in pair.newest().roster.subjects(Table::Cgroup) {
             let Some(workload) = subject.workload.as_deref() else { continue };
             let Some(uid) = pod_uid(workload).filter(|_| interfaces.contains_key(&subject.id)) else { continue };
-            let candidate = (preference(workload.kind()), subject.id);
+            let candidate = (network_preference(workload.kind()), subject.id);
             let chosen = network_of_pod.entry(uid).or_insert(candidate);
             *chosen = candidate.min(*chosen);
         }
@@ -150,26 +152,6 @@ pub(super) fn told_restarts(scene: &Scene<'_>, workload: &Workload) -> Option<u6
     metadata(workload)?.restart_count.filter(|_| !scene.is_past()).map(u64::from)
 }
 
-/// Which of a pod's cgroups stands for its network: the lowest.
-fn preference(kind: CgroupKind) -> u8 {
-    match kind {
-        CgroupKind::Pod => 0,
-        CgroupKind::Sandbox => 1,
-        CgroupKind::Container => 2,
-        _ => 3,
-    }
-}
-
 pub(super) fn metadata(workload: &Workload) -> Option<&Metadata> {
     workload.metadata.as_deref()
-}
-
-/// The pod of this node that a cgroup belongs to: by its path, else by the runtime's word. What lies inside another
-/// container belongs to none: its usage is that container's already, and whoever runs there chose its name.
-pub(super) fn pod_uid(workload: &Workload) -> Option<&str> {
-    if workload.identity.outer_container.is_some() {
-        return None;
-    }
-    let told = || metadata(workload)?.pod_uid.as_deref();
-    workload.identity.pod_uid.as_deref().or_else(told)
 }

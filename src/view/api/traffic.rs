@@ -218,9 +218,7 @@ impl InterfaceTraffic {
     /// second time.
     #[must_use]
     pub fn is_uplink(&self) -> bool {
-        const INSIDE: [&str; 11] =
-            ["lo", "veth", "cali", "cni", "docker", "br-", "lxc", "flannel", "vxlan", "tunl", "cilium"];
-        !INSIDE.iter().any(|prefix| self.interface.starts_with(prefix))
+        crate::sample::derived::is_uplink(&self.interface)
     }
 
     pub(super) fn read(subject: &Subject, reading: &Reading<'_>) -> Self {

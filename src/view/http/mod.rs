@@ -5,17 +5,17 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | accept, count, stop | `server.rs` |
-//! | deadlines of one connection | `guard.rs` |
-//! | path → answer | `routes.rs` |
+//! | accept, count, stop | `server.rs`; the loop and the deadlines of one connection are `auth/listen/` |
+//! //! | path → answer | `routes.rs` |
+//! | the same over TLS, for those who may | `secure.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
-mod guard;
 pub mod negotiate;
 mod problem;
 mod routes;
+mod secure;
 mod server;
 mod stream;
 
@@ -23,11 +23,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use problem::problem;
+pub use secure::{Gate, SecureServer};
 pub use server::HttpServer;
 
 use super::Answer;
 use super::prometheus::Exposition;
 use super::remote::Remote;
+use crate::auth::listen::Bounds;
 use crate::store::Store;
 
 /// Answers a request below `/api/` or for `/openapi.json`, given the path and the query as they were sent;
@@ -80,6 +82,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The part that is about connections. Every client of the plain port may have them all: it is this machine's own.
+    const fn bounds(&self) -> Bounds {
+        let Self { connections, head, idle, write, head_bytes, stop, .. } = *self;
+        Bounds { connections, per_address: connections, handshake: head, head, idle, write, head_bytes, stop }
+    }
+}
+
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -106,6 +116,14 @@ pub enum HttpError {
     /// Anything else that keeps the socket from being set up.
     #[error("cannot listen on {address} (--listen): {source}")]
     Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The secure port cannot be set up.
+    #[error("cannot listen on {address} (--secure-listen): {source}; give another address or port")]
+    Secure {
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.

@@ -11,9 +11,9 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::guard::Busy;
 use super::stream::{self, Body};
 use super::{Context, Limits, negotiate, problem};
+use crate::auth::listen::Busy;
 use crate::view::prometheus::agent::Counts;
 use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Scraper};
 use crate::view::remote::{self, Pipe, RemoteError};
@@ -22,7 +22,8 @@ use crate::view::{Answer, api, page};
 /// Most API requests that are worked on at once: they read history and must not fill the blocking threads.
 const API_AT_ONCE: usize = 4;
 
-const READ: &str = "/api/v1/read";
+/// Prometheus remote read.
+pub(super) const READ: &str = "/api/v1/read";
 const EXPORT: &str = "/api/v1/export";
 
 /// The routes and what they show.

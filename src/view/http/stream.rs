@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::guard::Streaming;
+use crate::auth::listen::Streaming;
 use crate::view::remote::{Pipe, RemoteError};
 
 /// What a response carries: all of it, or piece by piece.

@@ -14,14 +14,15 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{Compression, Format};
+use crate::sample::push_stats::PushStats;
 use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
 use crate::store::{Persistence, StoreStats, Tier, TierStats};
-use crate::units::ErrorClass;
+use crate::units::{ErrorClass, UnixNanos};
 
 const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
 const COMPRESSIONS: [Compression; 3] = [Compression::Identity, Compression::Gzip, Compression::Zstd];
 /// Status codes that are counted apart.
-const CODES: [u16; 15] = [200, 400, 404, 405, 406, 408, 409, 413, 421, 422, 429, 431, 500, 503, 504];
+const CODES: [u16; 17] = [200, 400, 401, 403, 404, 405, 406, 408, 409, 413, 421, 422, 429, 431, 500, 503, 504];
 
 /// What this view counts about itself.
 #[derive(Debug, Default)]
@@ -98,6 +99,8 @@ pub struct AgentView {
     pub scrapers: usize,
     /// Scrapes by scrapers without one.
     pub untracked_scrapes: u64,
+    /// What becomes of pushes; `None` for an agent that pushes nowhere.
+    pub push: Option<Arc<PushStats>>,
 }
 
 /// The agent's own metrics in a format, without the end mark.
@@ -211,6 +214,7 @@ impl Collector for AgentView {
         self.reading(&mut page)?;
         self.ring(&mut page)?;
         self.answering(&mut page)?;
+        self.push.as_ref().map_or(Ok(()), |push| pushes(&mut page, push, self.sample.wall))?;
         self.process(&mut page)
     }
 }
@@ -383,6 +387,25 @@ fn ring_file(page: &mut Page<'_>, persistence: &Persistence) -> fmt::Result {
     )
 }
 
+/// What became of pushes. The lag is how much older the newest sample is that the receiver holds than the newest one here.
+fn pushes(page: &mut Page<'_>, push: &PushStats, newest: UnixNanos) -> fmt::Result {
+    let results = push.results().map(|(result, count)| ([("result", result.as_str())], count));
+    page.counters("ringside_agent_pushes", "Pushes by how they ended.", results)?;
+    page.counter("ringside_agent_push_samples", "Samples that the receiver has taken.", push.samples())?;
+    page.counter("ringside_agent_push_bytes", "Bytes of the pushes that the receiver has taken.", push.bytes())?;
+    page.whole("ringside_agent_push_backlog_samples", "Samples that wait in the ring to be pushed.", push.backlog())?;
+    if let Some(at) = push.last_success() {
+        let help = "When a push was taken last.";
+        page.gauge("ringside_agent_push_last_success_timestamp_seconds", help, seconds(at.0))?;
+    }
+    if let Some(held) = push.acknowledged() {
+        let help = "How far the newest sample that the receiver holds lies behind the newest tick.";
+        page.gauge("ringside_agent_push_lag_seconds", help, seconds(newest.0.saturating_sub(held.0)))?;
+    }
+    let events = push.events().map(|(result, count)| ([("result", result.as_str())], count));
+    page.counters("ringside_agent_oom_events", "Kubernetes Events for OOM kills by what became of them.", events)
+}
+
 fn whole(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
@@ -395,7 +418,7 @@ fn seconds(nanos: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::UnixNanos;
+    use crate::sample::push_stats::PushResult;
 
     #[test]
     fn a_counter_an_info_and_a_unit_become_text_0_0_4() {
@@ -423,6 +446,7 @@ mod tests {
             process: ProcessUsage::default(),
             scrapers: 0,
             untracked_scrapes: 0,
+            push: None,
         };
         encode(view, Format::Text).unwrap()
     }
@@ -452,6 +476,40 @@ mod tests {
             assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
         }
         assert!(!text.contains("oldest_timestamp_seconds{tier=\"1m\"}"), "{text}");
+    }
+
+    #[test]
+    fn an_agent_that_pushes_tells_what_became_of_it_and_one_that_does_not_tells_nothing() {
+        assert!(!told(StoreStats::default()).contains("_push"));
+        let push = PushStats::default();
+        push.pushed(PushResult::Accepted);
+        push.pushed(PushResult::Timeout);
+        push.accepted(3, 4_096, UnixNanos(90_000_000_000), UnixNanos(91_500_000_000));
+        push.set_backlog(7);
+        let mut sample = NodeSample::default();
+        sample.wall = UnixNanos(100_000_000_000);
+        let view = AgentView {
+            sample: Arc::new(sample),
+            store: StoreStats::default(),
+            counts: Arc::default(),
+            process: ProcessUsage::default(),
+            scrapers: 0,
+            untracked_scrapes: 0,
+            push: Some(Arc::new(push)),
+        };
+        let text = encode(view, Format::Text).unwrap();
+        for line in [
+            "ringside_agent_pushes_total{result=\"accepted\"} 1",
+            "ringside_agent_pushes_total{result=\"timeout\"} 1",
+            "ringside_agent_push_samples_total 3",
+            "ringside_agent_push_bytes_total 4096",
+            "ringside_agent_push_backlog_samples 7",
+            "ringside_agent_push_last_success_timestamp_seconds 91.5",
+            "ringside_agent_push_lag_seconds 10.0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("oom_events"), "there was none: {text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! never makes it wait. Bodies that slow readers still hold are bounded in bytes. Next: [`http`](crate::view::http).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::maxima::{Scraper, Tracker};
 use super::sink::Sink;
 use super::{Compression, Format, Labels, encoder};
 use crate::sample::NodeSample;
+use crate::sample::push_stats::PushStats;
 use crate::store::Store;
 
 /// Most bytes of bodies that may be alive at once: the shared ones and those that slow readers still hold.
@@ -91,6 +92,7 @@ struct Inner {
     seen: Mutex<Option<(u64, Instant)>>,
     live_bytes: Arc<AtomicUsize>,
     max_live_bytes: usize,
+    push: OnceLock<Arc<PushStats>>,
 }
 
 /// The expositions of one store. Cheap to clone.
@@ -126,6 +128,7 @@ impl Exposition {
             seen: Mutex::default(),
             live_bytes: Arc::default(),
             max_live_bytes,
+            push: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -134,6 +137,11 @@ impl Exposition {
     #[must_use]
     pub fn labels(&self) -> Labels {
         self.inner.labels
+    }
+
+    /// Shows what becomes of pushes as well. Without this call, or when it is called again, nothing changes.
+    pub fn tell_of_push(&self, stats: Arc<PushStats>) {
+        let _told_before = self.inner.push.set(stats);
     }
 
     /// What this view counts about itself.
@@ -277,6 +285,7 @@ impl Inner {
             process: *lock(&self.process),
             scrapers,
             untracked_scrapes,
+            push: self.push.get().cloned(),
         };
         let own = agent::encode(view, ask.format).map_err(|error| failed(&error))?;
         sink.buffer().extend_from_slice(own.as_bytes());

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::layout::shows_interface;
 use crate::sample::catalogue::{CgroupColumn, DeviceColumn, InterfaceColumn, Table};
-use crate::sample::row::{Column, RowRef};
+use crate::sample::derived::working_set_bytes;
+use crate::sample::row::RowRef;
 use crate::sample::{CgroupKind, NodeSample, SubjectId};
 use crate::units::MonotonicNanos;
 
@@ -339,21 +340,6 @@ fn put_cgroup_rates(values: &mut Values, now: &Last, before: &Last, nanos: f64, 
     values.put(Peak::CpuWaitingRatio, per_time(3).map(|ratio| ratio.min(1.0)));
     values.put(Peak::MemoryWaitingRatio, per_time(4).map(|ratio| ratio.min(1.0)));
     values.put(Peak::IoWaitingRatio, per_time(5).map(|ratio| ratio.min(1.0)));
-}
-
-/// Memory in use without the file pages that are the first to go.
-#[must_use]
-pub fn working_set_bytes(row: &RowRef<'_>, of_root: bool) -> Option<u64> {
-    let value = |column: CgroupColumn| row.cell_at(column.index()).value();
-    Some(usage_bytes(row, of_root)?.saturating_sub(value(CgroupColumn::MemoryStatInactiveFile)?))
-}
-
-/// Memory in use. The root cgroup of v2 has no `memory.current`: anonymous and file pages stand for it. They are less than
-/// what any other cgroup uses, so that there a file that could not be read leaves nothing to show.
-#[must_use]
-pub fn usage_bytes(row: &RowRef<'_>, of_root: bool) -> Option<u64> {
-    let pages = || row.value(CgroupColumn::MemoryStatAnon)?.checked_add(row.value(CgroupColumn::MemoryStatFile)?);
-    row.value(CgroupColumn::MemoryCurrentBytes).or_else(|| if of_root { pages() } else { None })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]

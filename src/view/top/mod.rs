@@ -5,6 +5,7 @@
 //! terminal and the thread that asks the agent. It reads nothing of the kernel and works for remote agents alike.
 
 pub(in crate::view) mod client;
+mod cluster;
 mod diff;
 mod draw;
 pub(in crate::view) mod format;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub use cluster::ClusterArgs;
 pub use line::SortBy;
 
 use crate::units::UnixNanos;
@@ -90,6 +92,16 @@ pub struct TopArgs {
     /// How often to ask the agent, and how often there is a new frame when the past is played
     #[arg(long, default_value = "1s", value_parser = interval, value_name = "DURATION")]
     pub interval: Duration,
+    /// The cluster instead of one agent's node
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl TopArgs {
+    /// As `kubectl ringside top`: the cluster is meant, by workload unless something else is said.
+    pub fn for_kubectl(&mut self) {
+        self.cluster.by.get_or_insert_with(|| "workload".to_owned());
+    }
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -160,6 +172,9 @@ pub enum TopError {
         /// Where it is.
         server: String,
     },
+    /// The API server does not answer what was asked; the message is its own, with what to do.
+    #[error("{0}")]
+    Cluster(String),
     /// The terminal cannot be used; `--once` needs none.
     #[error("the terminal cannot be used ({0}); --once prints a table instead")]
     Terminal(#[source] io::Error),
@@ -184,6 +199,9 @@ impl TopError {
 /// # Errors
 /// [`TopError`], whose message says what to do.
 pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), TopError> {
+    if let Some(by) = &args.cluster.by {
+        return cluster::run(args, by, out);
+    }
     let agent = client::Agent::new(&args.server)?;
     if args.once || args.output.is_some() || !io::stdout().is_terminal() {
         once::run(args, &agent, out)

@@ -2,10 +2,10 @@
 
 use super::super::family::Sight;
 use super::super::layout::Scope;
-use super::super::maxima::{usage_bytes, working_set_bytes};
 use super::super::number::Number;
 use super::super::shares::shares_of;
 use crate::sample::catalogue::{CgroupColumn, HugetlbColumn};
+use crate::sample::derived::{usage_bytes, working_set_bytes};
 use crate::sample::row::Cell;
 use crate::sample::{Tallies, TallyKey};
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Limits;
+use super::Bounds;
 
 /// Set by the route, cleared when the response has gone out.
 #[derive(Debug, Clone, Default)]
@@ -67,10 +67,10 @@ impl Drop for Streaming {
 
 /// A socket with deadlines.
 #[derive(Debug)]
-pub struct Guard {
-    stream: TokioIo<TcpStream>,
+pub struct Guard<S> {
+    stream: TokioIo<S>,
     busy: Busy,
-    limits: Limits,
+    limits: Bounds,
     /// Fires when the head, or the next request, is overdue.
     reading: Pin<Box<Sleep>>,
     head_begun: bool,
@@ -79,10 +79,10 @@ pub struct Guard {
     wrote: bool,
 }
 
-impl Guard {
+impl<S> Guard<S> {
     /// Guards a new connection, whose first head is due.
     #[must_use]
-    pub fn new(stream: TcpStream, busy: Busy, limits: Limits) -> Self {
+    pub fn new(stream: S, busy: Busy, limits: Bounds) -> Self {
         let reading = Box::pin(sleep_until(deadline(limits.head)));
         Self { stream: TokioIo::new(stream), busy, limits, reading, head_begun: true, writing: None, wrote: false }
     }
@@ -112,7 +112,7 @@ fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl Read for Guard {
+impl<S: AsyncRead + Unpin> Read for Guard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
@@ -132,7 +132,7 @@ impl Read for Guard {
     }
 }
 
-impl Write for Guard {
+impl<S: AsyncWrite + Unpin> Write for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, written)
