@@ -276,7 +276,8 @@ fn tokens_are_bound_to_the_pod_and_the_direct_route_has_one_for_the_aggregator_a
     // Who does not push through the API server need not be allowed to.
     assert!(one(&plain, "ClusterRole", "ringside-agent").to_string().contains("ingest.ringside.dev"));
     assert!(!one(&direct, "ClusterRole", "ringside-agent").to_string().contains("ingest.ringside.dev"));
-    let (_, by_socket) = objects(&json!({"agent": {"podNames": "none", "runtimeSockets": {"cri": "/run/crio/crio.sock"}}}));
+    let (_, by_socket) =
+        objects(&json!({"agent": {"podNames": "none", "runtimeSockets": {"cri": "/run/crio/crio.sock"}}}));
     assert!(one(&plain, "ClusterRole", "ringside-agent").to_string().contains("\"pods\""));
     assert!(!one(&by_socket, "ClusterRole", "ringside-agent").to_string().contains("\"pods\""));
 }
