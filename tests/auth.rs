@@ -463,6 +463,29 @@ fn a_body_is_taken_whole_or_refused_for_what_is_wrong_with_it() {
 }
 
 #[test]
+fn bodies_that_trickle_are_given_up_and_keep_nobody_waiting() {
+    let lab = lab();
+    lab.api.know("good", "scraper", &[AUDIENCE]);
+    lab.api.allow(&format!("scraper {RIGHT}"));
+    let mut trickling: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = tls_client::connect(lab.address, tls_client::config(None));
+            stream
+                .write_all(b"POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    for stream in &mut trickling {
+        stream.write_all(b"1").unwrap();
+    }
+    let_in(&lab.with_token("good"));
+    for mut stream in trickling {
+        refused(&tls_client::read_answer(&mut stream).unwrap(), 408, "Timeout");
+    }
+}
+
+#[test]
 fn a_certificate_is_replaced_while_it_is_served() {
     let lab = lab();
     let shown = || {

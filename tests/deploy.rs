@@ -92,11 +92,11 @@ fn variants() -> Vec<Value> {
                          "ringFile": {"enabled": true}, "affinity": {"nodeAffinity": {}}, "extraArgs": ["--max-cgroups=5000"]}}),
         json!({"agent": {"push": {"route": "none"}, "priorityClassName": "", "tolerations": []}, "aggregator": {"enabled": false}}),
         json!({"aggregator": {"tls": {"secretName": "aggregator-tls", "caBundle": certificate}, "extraResources": true,
-                              "historyBackend": "https://mimir.example/prometheus", "replicas": 3,
-                              "podDisruptionBudget": {"minAvailable": 2}, "tolerations": [{"operator": "Exists"}]},
+                              "historyBackend": "http://mimir.example/prometheus", "replicas": 1, "tolerations": [{"operator": "Exists"}]},
                "image": {"repository": "registry.example:5000/ringside", "pullSecrets": ["pull"],
                          "digest": format!("sha256:{}", "0".repeat(64))}}),
-        json!({"apiServices": {"metrics": false, "customMetrics": false, "history": false}}),
+        json!({"apiServices": {"metrics": false, "customMetrics": false, "history": false},
+               "aggregator": {"replicas": 3, "podDisruptionBudget": {"minAvailable": 2}}}),
         json!({"rbac": {"scrapers": [{"name": "prometheus", "namespace": "monitoring"}], "aggregateToDefaultRoles": false},
                "scrape": {"annotations": true, "serviceMonitor": {"enabled": true, "labels": {"release": "p"}}},
                "networkPolicy": {"agentFrom": [{"namespaceSelector": {}}], "aggregatorFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
@@ -151,6 +151,10 @@ fn a_misspelt_or_mistyped_value_is_refused_by_its_name() {
         (json!({"agent": {"capabilities": ["SYS_PTRACE"]}}), "agent.runAsUser"),
         (json!({"aggregator": {"enabled": false}}), "agent.push.route"),
         (json!({"aggregator": {"tls": {"secretName": "mine"}}}), "aggregator.tls.caBundle"),
+        (
+            json!({"aggregator": {"tls": {"secretName": "mine", "caBundle": "-----BEGIN CERTIFICATE-----"}}}),
+            "aggregator.replicas",
+        ),
         (json!({"image": {"tag": "latest"}}), "/image/tag"),
     ] {
         match manifest(&values) {
@@ -272,6 +276,9 @@ fn tokens_are_bound_to_the_pod_and_the_direct_route_has_one_for_the_aggregator_a
     // Who does not push through the API server need not be allowed to.
     assert!(one(&plain, "ClusterRole", "ringside-agent").to_string().contains("ingest.ringside.dev"));
     assert!(!one(&direct, "ClusterRole", "ringside-agent").to_string().contains("ingest.ringside.dev"));
+    let (_, by_socket) = objects(&json!({"agent": {"podNames": "none", "runtimeSockets": {"cri": "/run/crio/crio.sock"}}}));
+    assert!(one(&plain, "ClusterRole", "ringside-agent").to_string().contains("\"pods\""));
+    assert!(!one(&by_socket, "ClusterRole", "ringside-agent").to_string().contains("\"pods\""));
 }
 
 #[test]

@@ -6,17 +6,16 @@
 mod handler;
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use rustls::pki_types::ServerName;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::auth::api_server::{self, ApiServerError};
 use crate::auth::certificates::{CertificateError, ClusterCa, ClusterCaOptions, ServingCert};
 use crate::auth::listen::Bounds;
 use crate::auth::requestheader::ApiServerTrust;
@@ -73,8 +72,11 @@ pub enum AggregatorError {
     #[error("cannot start a thread: {0}; raise the limit on processes (ulimit -u, pids.max)")]
     Thread(std::io::Error),
     /// How the API server is reached cannot be told.
-    #[error("cannot tell how to reach the API server: {0}; run in a pod with a service account, or give --kubeconfig")]
-    ApiServer(String),
+    #[error(transparent)]
+    ApiServer(#[from] ApiServerError),
+    /// It runs in no cluster.
+    #[error("there is no API server to stand behind: run in a pod with a service account, or give --kubeconfig")]
+    NoApiServer,
     /// A given certificate is not usable.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -173,7 +175,7 @@ struct Running {
 async fn start(config: &AggregatorConfig) -> Result<Option<Running>, AggregatorError> {
     let address = config.secure_listen;
     let listener = https::bind(address).map_err(|source| AggregatorError::Listen { address, source })?;
-    let client = client(config.kubeconfig.as_deref()).await?;
+    let client = api_server::client(config.kubeconfig.as_deref()).await?.ok_or(AggregatorError::NoApiServer)?;
     let store = ClusterStore::new(ClusterOptions {
         history: config.history,
         budget_bytes: config.history_bytes,
@@ -272,19 +274,6 @@ async fn told_to_stop() {
         () = caught(SignalKind::terminate()) => {}
         () = caught(SignalKind::interrupt()) => {}
     }
-}
-
-/// A client of the API server: by the file, by the pod's service account, or by the user's own configuration.
-async fn client(kubeconfig: Option<&Path>) -> Result<Client, AggregatorError> {
-    let failed = |error: &dyn std::fmt::Display| AggregatorError::ApiServer(error.to_string());
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|error| failed(&error))?
-        }
-        None => Config::incluster().map_err(|error| failed(&error))?,
-    };
-    Client::try_from(config).map_err(|error| failed(&error))
 }
 
 /// What is served with, and the authority by which replicas know one another.

@@ -3,6 +3,7 @@
 //! In: an identity and what is asked for. Out: yes, or why not; remembered. It knows no identity by itself, not even
 //! `system:masters`: the API server does. Next: the handlers of the servers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::{
@@ -38,11 +39,10 @@ pub struct Authorizer(Rule);
 
 #[derive(Debug, Clone)]
 enum Rule {
-    Reviews(Reviews),
+    Reviews(Arc<Reviews>),
     Readers,
 }
 
-#[derive(Clone)]
 struct Reviews {
     client: Client,
     hasher: Hasher,
@@ -59,7 +59,8 @@ impl Authorizer {
     /// Asks the API server.
     #[must_use]
     pub fn by_api_server(client: Client) -> Self {
-        Self(Rule::Reviews(Reviews { client, hasher: Hasher::default(), flights: Flights::new(LIMITS) }))
+        let reviews = Reviews { client, hasher: Hasher::default(), flights: Flights::new(LIMITS) };
+        Self(Rule::Reviews(Arc::new(reviews)))
     }
 
     /// Outside of Kubernetes: whoever is known may read, and nothing else.
@@ -137,7 +138,7 @@ async fn review(
     let unavailable = |why: &dyn std::fmt::Display| {
         tracing::warn!("a right could not be asked about: {why}");
         let value = Err(Denied::Unavailable("the API server could not be asked about the right".to_owned()));
-        Answered { value, keep: SILENT_FOR, good: false }
+        Answered { value, keep: SILENT_FOR, good: None }
     };
     match tokio::time::timeout(PATIENCE, reviews.create(&PostParams::default(), &asked)).await {
         Err(_) => unavailable(&"no answer in time"),
@@ -145,10 +146,10 @@ async fn review(
         Ok(Ok(review)) => {
             let SubjectAccessReviewStatus { allowed, denied, reason, .. } = review.status.unwrap_or_default();
             if allowed && denied != Some(true) {
-                return Answered { value: Ok(()), keep: ALLOWED_FOR, good: true };
+                return Answered { value: Ok(()), keep: ALLOWED_FOR, good: Some(true) };
             }
             let why = reason.unwrap_or_default();
-            Answered { value: Err(attributes.forbidden_to(&user, &why)), keep: DENIED_FOR, good: false }
+            Answered { value: Err(attributes.forbidden_to(&user, &why)), keep: DENIED_FOR, good: Some(false) }
         }
     }
 }

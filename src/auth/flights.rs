@@ -56,8 +56,9 @@ pub struct Answered<V> {
     pub value: V,
     /// How long it may be given again.
     pub keep: Duration,
-    /// True when asking again about the same key is no stranger's question.
-    pub good: bool,
+    /// Whether asking again about the same key is no stranger's question; `None` when nothing new is known: while nobody
+    /// answers, those who were known do not become strangers.
+    pub good: Option<bool>,
 }
 
 /// No question was asked, or it was lost.
@@ -187,7 +188,8 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
         tokio::spawn(async move {
             let Answered { value, keep, good } = asked.await;
             drop(permit);
-            let entry = Entry::Known { value: value.clone(), until: Instant::now() + keep, good };
+            let entry =
+                Entry::Known { value: value.clone(), until: Instant::now() + keep, good: good.unwrap_or(known) };
             flights.lock().entries.insert(key, entry);
             told.send_replace(Some(value));
         });
@@ -237,7 +239,7 @@ mod tests {
     }
 
     fn answered(value: u32, keep: Duration) -> Answered<u32> {
-        Answered { value, keep, good: true }
+        Answered { value, keep, good: Some(true) }
     }
 
     #[tokio::test]
@@ -275,6 +277,22 @@ mod tests {
         let failing = || async { std::panic::resume_unwind(Box::new("lost")) };
         assert_eq!(lost.get(key, failing).await, Err(TooBusy));
         assert_eq!(lost.get(key, || async { answered(3, Duration::ZERO) }).await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn who_was_known_is_no_stranger_after_an_outage() {
+        let one = FlightLimits { entries: 8, at_once: 2, strangers_per_second: 0, known_per_second: 1000 };
+        let (flights, hasher) = (Flights::new(one), Hasher::default());
+        let (known, stranger) = (hasher.key(b"known"), hasher.key(b"stranger"));
+        let good = |value| async move { answered(value, Duration::ZERO) };
+        let past = Entry::Known { value: 1, until: Instant::now(), good: true };
+        flights.lock().entries.insert(known, past);
+        assert_eq!(flights.get(stranger, || good(2)).await, Err(TooBusy));
+        let silent = || async { Answered { value: 0, keep: Duration::ZERO, good: None } };
+        for _ in 0..5 {
+            assert_eq!(flights.get(known, silent).await, Ok(0));
+        }
+        assert_eq!(flights.get(known, || good(3)).await, Ok(3));
     }
 
     #[test]

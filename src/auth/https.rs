@@ -19,6 +19,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -34,6 +35,9 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// A body must come at least so fast, on average after the first [`SLOW_START`].
 const LEAST_BYTES_PER_SECOND: u32 = 4096;
 const SLOW_START: Duration = Duration::from_secs(2);
+
+/// A budget of bodies is handed out in steps of so many bytes.
+const BUDGET_STEP: usize = 4096;
 
 /// What a response carries.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -185,6 +189,34 @@ pub enum BodyError {
     /// 400: broken off.
     #[error("the body ended early: {0}")]
     Broken(String),
+    /// 503: the bodies that are being read fill the memory that they may have.
+    #[error("too many bodies are being read; try again in a second")]
+    Busy,
+}
+
+/// Memory that all bodies may fill together while they come. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+impl BodyBudget {
+    /// So many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / BUDGET_STEP).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes what `bytes` more need, in steps, to be given back with `held`.
+    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), BodyError> {
+        let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let lacks = bytes.div_ceil(BUDGET_STEP).saturating_sub(has);
+        let Ok(lacks) = u32::try_from(lacks) else { return Err(BodyError::Busy) };
+        let more = Arc::clone(&self.0).try_acquire_many_owned(lacks).map_err(|_| BodyError::Busy)?;
+        match held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        Ok(())
+    }
 }
 
 /// Reads a request's body of at most `most` bytes within `time`. A client that sends less than 4 KiB a second is given up
@@ -198,27 +230,86 @@ where
     B: hyper::body::Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
+    read(request, most, time, None).await.map(|(body, _)| body)
+}
+
+/// As [`read_body`], out of a budget that all bodies share; the memory is given back when the permit is dropped.
+///
+/// # Errors
+/// As [`read_body`], and [`BodyError::Busy`] when the budget is spent.
+pub async fn read_body_within<B>(
+    request: Request<B>,
+    most: usize,
+    time: Duration,
+    budget: &BodyBudget,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), BodyError>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    read(request, most, time, Some(budget)).await
+}
+
+async fn read<B>(
+    request: Request<B>,
+    most: usize,
+    time: Duration,
+    budget: Option<&BodyBudget>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), BodyError>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
     let mut body = request.into_body();
     let fits = |bytes: u64| usize::try_from(bytes).is_ok_and(|bytes| bytes <= most);
     if !fits(body.size_hint().lower()) {
         return Err(BodyError::TooLarge { most });
     }
     let begun = Instant::now();
-    let mut read = BytesMut::new();
+    let (mut read, mut held) = (BytesMut::new(), None);
     loop {
         let come = u32::try_from(read.len()).unwrap_or(u32::MAX);
         let earned = SLOW_START + Duration::from_secs(1) * come / LEAST_BYTES_PER_SECOND;
         match timeout_at(begun + earned.min(time), body.frame()).await {
             Err(_) => return Err(BodyError::TooSlow),
-            Ok(None) => return Ok(read.freeze()),
+            Ok(None) => return Ok((read.freeze(), held)),
             Ok(Some(Err(error))) => return Err(BodyError::Broken(error.to_string())),
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
-                if read.len().saturating_add(data.len()) > most {
+                let length = read.len().saturating_add(data.len());
+                if length > most {
                     return Err(BodyError::TooLarge { most });
+                }
+                if let Some(budget) = budget {
+                    budget.take(&mut held, length)?;
                 }
                 read.extend_from_slice(&data);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn request(bytes: usize) -> Request<Full<Bytes>> {
+        Request::new(Full::new(Bytes::from(vec![7; bytes])))
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_budget_and_give_it_back() {
+        let (budget, time) = (BodyBudget::new(10 * BUDGET_STEP), Duration::from_secs(60));
+        let read = |bytes| read_body_within(request(bytes), 1 << 20, time, &budget);
+        let (six, permit) = read(5 * BUDGET_STEP + 1).await.unwrap();
+        assert_eq!(six.len(), 5 * BUDGET_STEP + 1);
+        assert_eq!(read(5 * BUDGET_STEP).await.unwrap_err(), BodyError::Busy);
+        let (four, _held) = read(4 * BUDGET_STEP).await.unwrap();
+        assert_eq!(four.len(), 4 * BUDGET_STEP);
+        assert_eq!(read(1).await.unwrap_err(), BodyError::Busy);
+        drop(permit);
+        assert_eq!(read(6 * BUDGET_STEP).await.unwrap().0.len(), 6 * BUDGET_STEP);
     }
 }

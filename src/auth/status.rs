@@ -73,7 +73,12 @@ impl BodyError {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "Timeout"),
             Self::Broken(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         };
-        refuse(status, reason, &self.to_string())
+        let mut response = refuse(status, reason, &self.to_string());
+        if matches!(self, Self::Busy) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }

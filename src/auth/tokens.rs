@@ -85,13 +85,13 @@ async fn review(client: Client, audiences: Arc<[String]>, token: String) -> Answ
     let unavailable = |why: &dyn std::fmt::Display| {
         tracing::warn!("a token could not be reviewed: {why}");
         let value = Err(Denied::Unavailable("the API server could not be asked about the token".to_owned()));
-        Answered { value, keep: SILENT_FOR, good: false }
+        Answered { value, keep: SILENT_FOR, good: None }
     };
     match tokio::time::timeout(PATIENCE, reviews.create(&PostParams::default(), &asked)).await {
         Err(_) => unavailable(&"no answer in time"),
         // A token that the API server cannot read is no reason to ask again.
         Ok(Err(Error::Api(status))) if status.code == 400 || status.code == 422 => {
-            Answered { value: Err(refused()), keep: BAD_FOR, good: false }
+            Answered { value: Err(refused()), keep: BAD_FOR, good: Some(false) }
         }
         Ok(Err(error)) => unavailable(&error),
         Ok(Ok(review)) => judge(review.status.unwrap_or_default(), &audiences, ends),
@@ -109,7 +109,7 @@ fn judge(
     audiences: &[String],
     ends: Option<SystemTime>,
 ) -> Answered<Result<Identity, Denied>> {
-    let refuse = || Answered { value: Err(refused()), keep: BAD_FOR, good: false };
+    let refuse = || Answered { value: Err(refused()), keep: BAD_FOR, good: Some(false) };
     let told = status.audiences.unwrap_or_default();
     // An API server that knows nothing of audiences tells none: it has not checked ours.
     let ours = audiences.is_empty() || audiences.iter().any(|audience| told.contains(audience));
@@ -123,7 +123,7 @@ fn judge(
         user.extra.unwrap_or_default().into_iter().map(|(key, values)| (key.to_lowercase(), values)).collect();
     let uid = user.uid.filter(|uid| !uid.is_empty());
     let identity = Identity { user: name, uid, groups: user.groups.unwrap_or_default(), extra }.authenticated();
-    Answered { value: Ok(identity), keep: left.min(GOOD_FOR), good: true }
+    Answered { value: Ok(identity), keep: left.min(GOOD_FOR), good: Some(true) }
 }
 
 /// When a JSON web token ends by its own word. Only asked about tokens that the API server believes.

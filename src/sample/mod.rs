@@ -28,4 +28,4 @@ pub use node_sample::{NodeSample, Roster, Subject, SubjectId};
 pub use sampler::{SampleError, Sampler, SamplerOptions};
 pub use self_stats::{SelfStats, SourceFile, TICK_BUCKETS_USEC};
 pub use subject_ids::SubjectIds;
-pub use tally::{Tallies, Tally, TallyKey};
+pub use tally::{Tallies, Tally, TallyKey, Victim};

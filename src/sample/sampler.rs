@@ -20,7 +20,7 @@ use super::node::NodeReader;
 use super::row::Row;
 use super::self_stats::{SelfStats, TICK_BUCKETS_USEC};
 use super::subject_ids::SubjectIds;
-use super::{MachineFacts, NodeSample};
+use super::{MachineFacts, NodeSample, Victim};
 use crate::discover::Discovery;
 use crate::kernel::cgroup::HugePageSize;
 use crate::kernel::file::{KernelDir, ReadBuffer};
@@ -152,7 +152,9 @@ impl Sampler {
             Discovery::Described { container_id, metadata } => self.members.described(&container_id, &metadata),
             Discovery::Exited { container_id, exit } => self.members.exited(&container_id, &exit),
             Discovery::LeftOut { cgroups } => context.stats.cgroups_shed = cgroups,
-            Discovery::OomKilled { task_memcg, .. } => self.members.oom_killed(&task_memcg),
+            Discovery::OomKilled { task_memcg, process, pid, .. } => {
+                self.members.oom_killed(&task_memcg, Victim { process, pid });
+            }
         }
     }
 

@@ -51,6 +51,17 @@ pub struct Tally {
     pub living: Vec<SubjectId>,
     /// Ends by (exit code, reason).
     pub exits: BTreeMap<(i32, Arc<str>), u64>,
+    /// Whom the OOM killer killed last, where the kernel log may be read.
+    pub last_victim: Option<Arc<Victim>>,
+}
+
+/// A process that the OOM killer killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// Its name; somebody chose it.
+    pub process: String,
+    /// Its process ID in the initial namespace.
+    pub pid: u32,
 }
 
 /// All tallies at one tick.
@@ -88,6 +99,7 @@ struct Entry {
     instances: u64,
     runtime_restarts: u64,
     exits: BTreeMap<(i32, Arc<str>), u64>,
+    last_victim: Option<Arc<Victim>>,
     /// When its last instance ended, as a count of ended instances over all keys.
     ended_at: u64,
 }
@@ -129,6 +141,14 @@ impl TallyKeeper {
             && oom_kills > *seen
         {
             *seen = oom_kills;
+            self.changed = true;
+        }
+    }
+
+    /// The kernel log has named whom it killed.
+    pub fn victim(&mut self, key: &TallyKey, victim: Victim) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.last_victim = Some(Arc::new(victim));
             self.changed = true;
         }
     }
@@ -202,6 +222,7 @@ impl TallyKeeper {
                 restarts: entry.instances.saturating_sub(1).max(entry.runtime_restarts),
                 ended_cpu_usage_usec: entry.ended.cpu_usage_usec,
                 exits: entry.exits.clone(),
+                last_victim: entry.last_victim.clone(),
             };
             let entries = self.entries.iter().map(|(key, entry)| (key.clone(), tally(entry))).collect();
             self.published = Arc::new(Tallies { entries, evicted: self.evicted });
@@ -281,6 +302,18 @@ mod tests {
         assert!(keeper.publish().entries[&key].exits.is_empty());
         keeper.ended(&key, &id, last(0, 7));
         assert_eq!(keeper.publish().entries[&key].exits, BTreeMap::from([((3, Arc::from("Error")), 1)]));
+    }
+
+    #[test]
+    fn whom_the_kernel_log_named_last_is_told() {
+        let mut keeper = TallyKeeper::default();
+        let (key, metadata) = web();
+        keeper.victim(&key, Victim { process: "early".into(), pid: 1 });
+        keeper.described(&key, &"a".into(), SubjectId(1), &metadata);
+        assert_eq!(keeper.publish().entries[&key].last_victim, None, "nobody is counted under this key yet");
+        keeper.victim(&key, Victim { process: "java".into(), pid: 812 });
+        let told = keeper.publish().entries[&key].last_victim.clone();
+        assert_eq!(told.as_deref(), Some(&Victim { process: "java".into(), pid: 812 }));
     }
 
     #[test]

@@ -31,3 +31,4 @@ pub mod network;
 pub mod process;
 pub mod prometheus;
 pub mod tree;
+pub mod victoria_metrics;

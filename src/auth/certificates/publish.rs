@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, ServiceReference};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 
@@ -17,6 +17,9 @@ use super::cluster_ca::ClusterCaOptions;
 
 /// Key of the ConfigMap that holds the bundle.
 const KEY: &str = "ca.crt";
+
+/// What the name of the Service for pushes has beyond that of the one for reads.
+const INGEST: &str = "-ingest";
 
 /// Writes the bundle wherever it is missing or another.
 ///
@@ -35,6 +38,13 @@ fn api_error(what: String) -> impl Fn(Error) -> CertificateError {
     move |source| CertificateError::Api { what: what.clone(), source: Box::new(source) }
 }
 
+/// True for our Service, and for the one that also leads to replicas that are not ready yet: pushes come by that.
+fn leads_to_us(service: &ServiceReference, options: &ClusterCaOptions) -> bool {
+    let name = service.name.as_deref().unwrap_or_default();
+    let is_named = name == options.service || name.strip_suffix(INGEST) == Some(&options.service);
+    is_named && service.namespace.as_deref() == Some(&options.namespace)
+}
+
 async fn api_service(
     client: &Client,
     options: &ClusterCaOptions,
@@ -46,10 +56,7 @@ async fn api_service(
     // Not installed: this part of the API is not wanted here.
     let Some(found) = services.get_opt(name).await.map_err(&failed)? else { return Ok(()) };
     let Some(spec) = found.spec else { return Ok(()) };
-    let ours = spec.service.as_ref().is_some_and(|service| {
-        service.name.as_deref() == Some(&options.service) && service.namespace.as_deref() == Some(&options.namespace)
-    });
-    if !ours {
+    if !spec.service.as_ref().is_some_and(|service| leads_to_us(service, options)) {
         return Ok(());
     }
     let bytes = ByteString(bundle.as_bytes().to_vec());
@@ -88,5 +95,32 @@ async fn config_map(client: &Client, options: &ClusterCaOptions, bundle: &str) -
                 Err(error) => Err(failed(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_for_reads_and_for_pushes_are_ours_and_no_others() {
+        let options = ClusterCaOptions {
+            namespace: "ringside".into(),
+            service: "ringside-aggregator".into(),
+            secret: String::new(),
+            config_map: String::new(),
+            api_services: Vec::new(),
+            names: Vec::new(),
+        };
+        let ours = |name: &str, namespace: &str| {
+            let service = ServiceReference { name: Some(name.into()), namespace: Some(namespace.into()), port: None };
+            leads_to_us(&service, &options)
+        };
+        assert!(ours("ringside-aggregator", "ringside"));
+        assert!(ours("ringside-aggregator-ingest", "ringside"));
+        assert!(!ours("ringside-aggregator-ingest", "elsewhere"));
+        assert!(!ours("ringside-aggregator-peers", "ringside"));
+        assert!(!ours("metrics-server", "ringside"));
+        assert!(!leads_to_us(&ServiceReference::default(), &options));
     }
 }

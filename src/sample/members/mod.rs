@@ -15,7 +15,7 @@ use super::cgroup::{CgroupReader, ReadContext};
 use super::filesystem::{Filesystems, Mounted};
 use super::network::{Namespace, NamespaceId};
 use super::subject_ids::SubjectIds;
-use super::tally::{Instance, TallyKeeper, TallyKey};
+use super::tally::{Instance, TallyKeeper, TallyKey, Victim};
 use super::{Roster, Subject, SubjectId};
 use crate::discover::{CgroupKind, ExitRecord, Metadata, Workload};
 use crate::kernel::file::KernelDir;
@@ -314,10 +314,13 @@ impl Members {
     }
 
     /// The kernel log has named a victim in this cgroup.
-    pub fn oom_killed(&mut self, task_memcg: &str) {
+    pub fn oom_killed(&mut self, task_memcg: &str, victim: Victim) {
         let path = task_memcg.trim_start_matches('/').as_bytes();
         if let Some(Some(member)) = self.by_path.get(path).and_then(|slot| self.slots.get_mut(*slot)) {
             member.logged_oom_kills += 1;
+            if let Some(key) = &member.tally {
+                self.tallies.victim(key, victim);
+            }
         }
     }
 

@@ -61,7 +61,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`FrameError`]; nothing that follows can be read.
-    pub fn next(&mut self) -> Result<Option<Forwarded>, FrameError> {
+    pub fn take(&mut self) -> Result<Option<Forwarded>, FrameError> {
         let mut head: &[u8] = self.held.as_ref();
         let before = head.len();
         let length = match decode_varint(&mut head) {
@@ -106,7 +106,7 @@ mod tests {
         let (mut frames, mut got) = (Frames::default(), Vec::new());
         for byte in &wire {
             frames.extend(&[*byte]);
-            got.extend(frames.next().unwrap());
+            got.extend(frames.take().unwrap());
         }
         assert_eq!(got, sent);
         assert_eq!(frames.finish(), Ok(()));
@@ -116,16 +116,16 @@ mod tests {
     fn a_declared_length_takes_no_memory_and_garbage_is_told() {
         let mut frames = Frames::default();
         frames.extend(&[0xff, 0xff, 0xff, 0xff, 0x7f]);
-        assert_eq!(frames.next(), Err(FrameError::TooLong(34_359_738_367)));
+        assert_eq!(frames.take(), Err(FrameError::TooLong(34_359_738_367)));
         let mut frames = Frames::default();
         frames.extend(&[0xff; 16]);
-        assert!(matches!(frames.next(), Err(FrameError::Malformed(_))));
+        assert!(matches!(frames.take(), Err(FrameError::Malformed(_))));
         let mut frames = Frames::default();
         frames.extend(&[2, 0xff, 0xff]);
-        assert!(matches!(frames.next(), Err(FrameError::Malformed(_))));
+        assert!(matches!(frames.take(), Err(FrameError::Malformed(_))));
         let mut frames = Frames::default();
         frames.extend(&[20, 1]);
-        assert_eq!(frames.next(), Ok(None));
+        assert_eq!(frames.take(), Ok(None));
         assert_eq!(frames.finish(), Err(FrameError::Truncated));
     }
 }

@@ -234,7 +234,7 @@ impl Link {
             let Some(piece) = piece else { break };
             let piece = piece.map_err(|source| LinkError::Http { address: self.address, source })?;
             frames.extend(piece.data_ref().map_or(&[][..], |data| data.as_ref()));
-            while let Some(push) = frames.next().map_err(|error| unreadable(error.to_string()))? {
+            while let Some(push) = frames.take().map_err(|error| unreadable(error.to_string()))? {
                 many += 1;
                 take(push);
             }

@@ -64,7 +64,7 @@ fn take(shared: &Shared, body: &[u8]) -> Response<https::Body> {
     let (mut frames, mut taken) = (Frames::default(), Taken::default());
     frames.extend(body);
     loop {
-        match frames.next() {
+        match frames.take() {
             Ok(Some(push)) => take_one(shared, push, &mut taken),
             Ok(None) => break,
             Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),

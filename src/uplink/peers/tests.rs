@@ -163,8 +163,8 @@ async fn what_one_replica_accepts_the_other_holds_too_and_neither_sends_it_back(
     // The agent's next push reaches the other replica, which goes on from what it was told.
     second.push(&encoder.push(&[snapshot(15, 250)], false));
     until("the second push arrives", || first.cpu() == Some(250)).await;
-    assert_eq!(first.metrics.peer_pushes_so_far("sent"), 1);
-    assert_eq!(second.metrics.peer_pushes_so_far("sent"), 1);
+    let sent = |replica: &Replica| replica.metrics.peer_pushes_so_far("sent");
+    until("both are thanked", || sent(&first) == 1 && sent(&second) == 1).await;
     assert_eq!(first.metrics.pushes_so_far("peer", "accepted"), 1);
     assert_eq!(second.metrics.pushes_so_far("peer", "accepted"), 1);
 }

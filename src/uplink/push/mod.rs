@@ -12,9 +12,14 @@
 //! | when | `pace.rs` |
 //! | to whom, and what the answer means | `target.rs`, `answer.rs` |
 //! | all of it, again and again | `task.rs` |
+//! | OOM kills, and events that tell of them | `oom.rs`, `events.rs` |
 
 mod answer;
 mod cursor;
+mod events;
+mod oom;
+#[cfg(test)]
+mod oom_tests;
 mod pace;
 mod past;
 mod snapshot;
@@ -59,6 +64,8 @@ pub struct PushOptions {
     pub interval: Duration,
     /// The way.
     pub route: Route,
+    /// Who writes events for OOM kills; `None` for no events.
+    pub events: Option<kube::Client>,
 }
 
 /// A push that runs; it ends when this is dropped.
@@ -84,14 +91,17 @@ pub fn start(
     stats: Arc<PushStats>,
     runtime: &Handle,
 ) -> Result<Pushing, PushError> {
-    let PushOptions { node, interval, route } = options;
+    let PushOptions { node, interval, route, events } = options;
     let pace = Pace::new(&node, interval);
     // Never 0: that would be no run.
-    let cursor = Cursor::new(store, &node, rand::random::<u64>() | 1, interval);
+    let cursor = Cursor::new(store.clone(), &node, rand::random::<u64>() | 1, interval);
+    let told = (store, node.clone(), Arc::clone(&stats));
     let pusher = |route| Pusher::new(cursor, pace, stats, route);
     let task = match route {
         Route::ApiServer(client) => runtime.spawn(run(pusher("api-server"), ApiServer::new(client, &node)?)),
         Route::Direct(direct) => runtime.spawn(run(pusher("direct"), Direct::new(direct, &node)?)),
     };
-    Ok(Pushing { tasks: vec![task] })
+    let (store, node, stats) = told;
+    let events = events.map(|client| runtime.spawn(events::run(store, client, node, stats)));
+    Ok(Pushing { tasks: std::iter::once(task).chain(events).collect() })
 }

@@ -264,7 +264,8 @@ fn pods<'a>(sample: &'a NodeSample, owned: &Owned<'a>) -> BTreeMap<&'a str, Pod<
 
 /// When a cgroup's counters were 0, or earlier. The directory may look younger than it is, so what the runtime says counts
 /// where it is earlier; of a cgroup that no runtime has told of nothing is known.
-fn began(workload: &Workload) -> Option<UnixNanos> {
+#[must_use]
+pub fn began(workload: &Workload) -> Option<UnixNanos> {
     let metadata = workload.metadata.as_deref()?;
     let told = metadata.started_at.or(metadata.created_at)?;
     Some(if workload.created_at.0 > 0 { told.min(workload.created_at) } else { told })

@@ -25,11 +25,9 @@ use crate::units::UnixNanos;
 
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// What the server does with a request.
-#[derive(Clone)]
-enum Answer {
-    Code(u16, &'static [(&'static str, &'static str)], &'static str),
-}
+/// What the server answers: code, headers, body.
+#[derive(Clone, Copy)]
+struct Answer(u16, &'static [(&'static str, &'static str)], &'static str);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
@@ -45,7 +43,7 @@ async fn answer(request: Request<Incoming>, answer: Answer, log: Log) -> Result<
     let body = body.collect().await.unwrap().to_bytes();
     let authorization = head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     log.lock().unwrap().push(Seen { path: format!("{} {}", head.method, head.uri.path()), authorization, body });
-    let Answer::Code(code, headers, text) = answer;
+    let Answer(code, headers, text) = answer;
     let mut response = Response::builder().status(code);
     for (name, value) in headers {
         response = response.header(*name, *value);
@@ -61,9 +59,9 @@ async fn server(reply: Answer, tls: Option<TlsAcceptor>) -> (SocketAddr, Log) {
     let seen = Arc::clone(&log);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (reply, log, tls) = (reply.clone(), Arc::clone(&seen), tls.clone());
+            let (log, tls) = (Arc::clone(&seen), tls.clone());
             tokio::spawn(async move {
-                let service = service_fn(move |request| answer(request, reply.clone(), Arc::clone(&log)));
+                let service = service_fn(move |request| answer(request, reply, Arc::clone(&log)));
                 match tls {
                     None => drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await),
                     Some(tls) => {
@@ -115,7 +113,7 @@ fn failure(outcome: Outcome) -> Failure {
 
 #[tokio::test]
 async fn a_body_is_posted_to_the_nodes_samples_of_the_api_group_and_an_answer_of_200_takes_it() {
-    let (address, log) = server(Answer::Code(200, &[], r#"{"accepted":1,"sequence":4}"#), None).await;
+    let (address, log) = server(Answer(200, &[], r#"{"accepted":1,"sequence":4}"#), None).await;
     assert_eq!(outcome(address).await, Outcome::Accepted);
     let path = "POST /apis/ingest.ringside.dev/v1alpha1/nodes/node-1/samples".to_owned();
     let body = Bytes::from_static(b"a push");
@@ -125,7 +123,7 @@ async fn a_body_is_posted_to_the_nodes_samples_of_the_api_group_and_an_answer_of
 #[tokio::test]
 async fn every_answer_of_the_aggregator_is_understood_and_nothing_is_sent_twice() {
     const SINCE: &str = r#"{"details":{"causes":[{"field":"since_unix_nanos","message":"17"}]}}"#;
-    let (address, _) = server(Answer::Code(409, &[], SINCE), None).await;
+    let (address, _) = server(Answer(409, &[], SINCE), None).await;
     assert_eq!(outcome(address).await, Outcome::StandAlone(Some(UnixNanos(17))));
     for (code, result) in [
         (401, PushResult::Unauthorized),
@@ -138,12 +136,12 @@ async fn every_answer_of_the_aggregator_is_understood_and_nothing_is_sent_twice(
         (503, PushResult::ServerError),
         (504, PushResult::ServerError),
     ] {
-        let (address, log) = server(Answer::Code(code, &[], r#"{"message":"because"}"#), None).await;
+        let (address, log) = server(Answer(code, &[], r#"{"message":"because"}"#), None).await;
         let failure = failure(outcome(address).await);
         assert_eq!((failure.result, failure.told), (result, format!("{code} because")));
         assert_eq!(log.lock().unwrap().len(), 1, "{code}: the pace says when to try again, not the client");
     }
-    let (address, log) = server(Answer::Code(429, &[("retry-after", "30")], ""), None).await;
+    let (address, log) = server(Answer(429, &[("retry-after", "30")], ""), None).await;
     let failure = failure(outcome(address).await);
     assert_eq!((failure.result, failure.retry_after), (PushResult::Busy, Some(Duration::from_secs(30))));
     assert_eq!(log.lock().unwrap().len(), 1);
@@ -234,7 +232,7 @@ fn direct(address: SocketAddr, files: &Files) -> Direct {
 #[tokio::test]
 async fn the_direct_route_shows_the_token_as_it_is_now_and_keeps_its_connection() {
     let (ca, tls) = authority();
-    let (address, log) = server(Answer::Code(200, &[], "{}"), Some(tls)).await;
+    let (address, log) = server(Answer(200, &[], "{}"), Some(tls)).await;
     let files = files("first\n", &ca);
     let mut target = direct(address, &files);
     let push = || Bytes::from_static(b"a push");
@@ -252,7 +250,7 @@ async fn the_direct_route_shows_the_token_as_it_is_now_and_keeps_its_connection(
 async fn a_server_that_another_authority_vouches_for_is_shown_no_token() {
     let (_, tls) = authority();
     let (other, _) = authority();
-    let (address, log) = server(Answer::Code(200, &[], "{}"), Some(tls)).await;
+    let (address, log) = server(Answer(200, &[], "{}"), Some(tls)).await;
     let failure = failure(direct(address, &files("secret", &other)).post(Bytes::new()).await);
     assert_eq!((failure.result, failure.surely_not_taken), (PushResult::Unreachable, true), "{}", failure.told);
     assert!(log.lock().unwrap().is_empty());
@@ -261,7 +259,7 @@ async fn a_server_that_another_authority_vouches_for_is_shown_no_token() {
 #[tokio::test]
 async fn a_missing_token_or_certificate_is_said_with_the_flag_that_names_it() {
     let (ca, tls) = authority();
-    let (address, _) = server(Answer::Code(200, &[], "{}"), Some(tls)).await;
+    let (address, _) = server(Answer(200, &[], "{}"), Some(tls)).await;
     let told = |files: Files| async move { failure(direct(address, &files).post(Bytes::new()).await).told };
     assert!(told(files(" \n", &ca)).await.ends_with("it is empty; see --push-token-file"));
     assert!(told(files("secret", "no certificate")).await.ends_with("there are none in it; see --push-ca-file"));

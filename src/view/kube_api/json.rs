@@ -41,8 +41,7 @@ pub(super) struct JsonWriter {
     kind: Kind,
     shape: Shape,
     row_object: RowObject,
-    /// Columns of usage: the names of the table.
-    columns: &'static [&'static str],
+    /// The time at which all objects are said to be made.
     now: String,
     times: Times,
     first: bool,
@@ -54,9 +53,8 @@ const GROUP_VERSION: &str = "metrics.k8s.io/v1beta1";
 
 impl JsonWriter {
     pub(super) fn new(kind: Kind, shape: Shape, row_object: RowObject, now: UnixNanos) -> Self {
-        let columns = &["cpu", "memory"];
         let now = super::text::time(now);
-        Self { kind, shape, row_object, columns, now, times: Times::default(), first: true, out: Vec::new() }
+        Self { kind, shape, row_object, now, times: Times::default(), first: true, out: Vec::new() }
     }
 
     /// The beginning of a list.
@@ -80,7 +78,7 @@ impl JsonWriter {
         }
         match self.shape {
             Shape::Whole => self.whole(item, None, false),
-            Shape::Partial(version) => self.partial(item, None, Some(version)),
+            Shape::Partial(version) => self.partial(item, None, version),
             Shape::Table(version) => self.row(item, None, version),
         }
     }
@@ -96,7 +94,7 @@ impl JsonWriter {
     pub(super) fn alone(&mut self, item: &Item<'_>, version: Version) {
         match self.shape {
             Shape::Whole => self.whole(item, Some(version), true),
-            Shape::Partial(meta) => self.partial(item, Some(version), Some(meta)),
+            Shape::Partial(meta) => self.partial(item, Some(version), meta),
             Shape::Table(meta) => {
                 let columns = std::mem::take(&mut self.first);
                 self.table_head(meta, columns);
@@ -134,8 +132,9 @@ impl JsonWriter {
     fn whole(&mut self, item: &Item<'_>, version: Option<Version>, typed: bool) {
         self.out.push(b'{');
         if typed {
-            let word = self.kind.word();
-            self.out.extend_from_slice(format!("\"kind\":\"{word}\",\"apiVersion\":\"{GROUP_VERSION}\",").as_bytes());
+            for part in ["\"kind\":\"", self.kind.word(), "\",\"apiVersion\":\"", GROUP_VERSION, "\","] {
+                self.out.extend_from_slice(part.as_bytes());
+            }
         }
         self.metadata(item, version);
         self.out.extend_from_slice(b",\"timestamp\":\"");
@@ -165,11 +164,9 @@ impl JsonWriter {
         self.out.push(b'}');
     }
 
-    fn partial(&mut self, item: &Item<'_>, version: Option<Version>, meta: Option<&str>) {
-        self.out.push(b'{');
-        if let Some(meta) = meta {
-            let kind = format!("\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{meta}\",");
-            self.out.extend_from_slice(kind.as_bytes());
+    fn partial(&mut self, item: &Item<'_>, version: Option<Version>, meta: &str) {
+        for part in ["{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/", meta, "\","] {
+            self.out.extend_from_slice(part.as_bytes());
         }
         self.metadata(item, version);
         self.out.push(b'}');
@@ -239,7 +236,7 @@ impl JsonWriter {
                 self.out.extend_from_slice(text.as_bytes());
             };
             column("Name", "name", "Name of the resource", true);
-            for name in self.columns {
+            for name in ["cpu", "memory"] {
                 column(name, "quantity", "", false);
             }
             column("Window", "duration", "", false);
@@ -265,7 +262,7 @@ impl JsonWriter {
             RowObject::None => {}
             RowObject::Metadata => {
                 self.out.extend_from_slice(b",\"object\":");
-                self.partial(item, version, Some(meta));
+                self.partial(item, version, meta);
             }
             RowObject::Whole => {
                 self.out.extend_from_slice(b",\"object\":");

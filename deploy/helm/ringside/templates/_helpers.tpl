@@ -72,6 +72,9 @@ capabilities:
 {{- if and .Values.aggregator.tls.secretName (not .Values.aggregator.tls.caBundle) }}
 {{- fail "aggregator.tls.secretName needs aggregator.tls.caBundle: the API server must know who signed that certificate" }}
 {{- end }}
+{{- if and .Values.aggregator.tls.secretName (gt (int .Values.aggregator.replicas) 1) }}
+{{- fail "aggregator.tls.secretName wants aggregator.replicas to be 1: replicas know one another by certificates of the aggregator's own CA" }}
+{{- end }}
 {{- if and .Values.aggregator.tls.caBundle (not .Values.aggregator.tls.secretName) }}
 {{- fail "aggregator.tls.caBundle is for the certificate of aggregator.tls.secretName; the aggregator's own CA is written by itself" }}
 {{- end }}
