@@ -70,27 +70,18 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Packs at most [`SAMPLES_OF_A_BATCH`] samples, oldest first.
-    pub fn pack(frames: &[FrameHead], bytes: &[u8], scratch: &mut Scratch) -> Self {
+    /// Packs at most [`SAMPLES_OF_A_BATCH`] samples, oldest first, of entities whose indices are below `indices`.
+    pub fn pack(frames: &[FrameHead], bytes: &[u8], indices: usize, scratch: &mut Scratch) -> Self {
         let Scratch { place, runs, sections, out } = scratch;
         runs.clear();
         sections.clear();
         out.clear();
-        let mut indices = 0usize;
-        let samples = || {
-            let mut start = 0;
-            frames.iter().take(SAMPLES_OF_A_BATCH).enumerate().map(move |(number, frame)| {
-                let sample = bytes.get(start..frame.end).unwrap_or_default();
-                start = frame.end;
-                (number, sample)
-            })
-        };
-        for (_, sample) in samples() {
-            each_delta(sample, |index, _, _| indices = indices.max(index as usize + 1));
-        }
         place.clear();
         place.resize(indices * METRICS, 0);
-        for (number, sample) in samples() {
+        let mut start = 0;
+        for (number, frame) in frames.iter().take(SAMPLES_OF_A_BATCH).enumerate() {
+            let sample = bytes.get(start..frame.end).unwrap_or_default();
+            start = frame.end;
             each_delta(sample, |index, metric, delta| {
                 let Some(place) = place.get_mut(metric * indices + index as usize) else { return };
                 if *place == 0 {
@@ -179,23 +170,34 @@ impl Batch {
 
 /// Which are zero; the bits per difference, and whether they are pages; the least one; the distances from it.
 fn put_run(out: &mut Vec<u8>, run: &Run) {
-    let changes = || run.iter().filter(|delta| **delta != 0);
-    let zeros = run.iter().rev().fold(0u64, |zeros, delta| zeros << 1 | u64::from(*delta == 0));
-    let pages = changes().all(|delta| delta % PAGE == 0);
-    let unit = if pages { PAGE } else { 1 };
-    let least = changes().min().copied().unwrap_or(0) / unit;
-    let most = changes().max().copied().unwrap_or(0) / unit;
-    let bits = width(most.wrapping_sub(least).cast_unsigned());
-    put_varint(out, zeros);
-    out.push(u8::try_from(bits).unwrap_or(64) | if pages { PAGES } else { 0 });
-    put_varint(out, zigzag(least));
-    let mut writer = BitWriter::new(out);
-    if pages {
-        changes().for_each(|delta| writer.put((delta / PAGE).wrapping_sub(least).cast_unsigned(), bits));
-    } else {
-        changes().for_each(|delta| writer.put(delta.wrapping_sub(least).cast_unsigned(), bits));
+    let (mut zeros, mut low) = (0u64, 0i64);
+    let (mut least, mut most) = (i64::MAX, i64::MIN);
+    for (number, delta) in run.iter().enumerate() {
+        if *delta == 0 {
+            zeros |= 1 << number;
+        } else {
+            low |= *delta & (PAGE - 1);
+            least = least.min(*delta);
+            most = most.max(*delta);
+        }
     }
-    writer.finish();
+    // Pages are shifted, not divided: what is taken off is zero.
+    let (shift, head) = if low == 0 { (PAGE.trailing_zeros(), PAGES) } else { (0, 0) };
+    if least > most {
+        (least, most) = (0, 0);
+    }
+    let least = least >> shift;
+    let bits = width((most >> shift).wrapping_sub(least).cast_unsigned());
+    put_varint(out, zeros);
+    out.push(u8::try_from(bits).unwrap_or(64) | head);
+    put_varint(out, zigzag(least));
+    if bits > 0 {
+        let mut writer = BitWriter::new(out);
+        for delta in run.iter().filter(|delta| **delta != 0) {
+            writer.put((delta >> shift).wrapping_sub(least).cast_unsigned(), bits);
+        }
+        writer.finish();
+    }
 }
 
 fn take_run(bytes: &mut &[u8]) -> Run {

@@ -142,26 +142,27 @@ impl Chain {
         self.deltas.clear();
         self.deltas.extend_from_slice(sample.changes.delta_bytes());
         self.past.begin(sample.sequence, sample.wall);
-        for changed in sample.changes.walk() {
-            let Some(slot) = u16::try_from(changed.index).ok().and_then(|index| self.slots.get_mut(index)) else {
+        let mut walk = sample.changes.walk();
+        while let Some((index, mask)) = walk.entity() {
+            let Some(slot) = u16::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) else {
+                walk.skip(mask.count_ones());
                 continue;
             };
-            slot.changed = sample.sequence;
-            slot.mask = changed.mask;
-            slot.offset = u32::try_from(changed.offset).unwrap_or(u32::MAX);
             let kind = slot.who.kind();
+            slot.changed = sample.sequence;
+            slot.mask = mask;
+            slot.offset = u32::try_from(walk.offset()).unwrap_or(u32::MAX);
             let Some(table) = self.tables.get_mut(kind) else { continue };
-            let mut entity = self.past.entity(changed.index, kind);
-            let mut deltas = changed.deltas;
-            for metric in frame::bits(changed.mask) {
-                let delta = deltas.take();
-                if metric < Metric::ALL.len() {
-                    let before = table.get(slot.row, metric);
-                    table.set(slot.row, metric, before.wrapping_add_signed(delta));
-                    entity.delta(metric, delta);
+            let kept = self.past.entity(index, kind, mask);
+            for metric in frame::bits(mask & MetricSet::ALL.bits()) {
+                let delta = walk.delta();
+                table.add(slot.row, metric, delta);
+                if kept >> metric & 1 == 1 {
+                    self.past.delta(delta);
                 }
             }
-            entity.finish();
+            // Metrics that are not known here have the highest numbers.
+            walk.skip((mask & !MetricSet::ALL.bits()).count_ones());
         }
         self.past.end();
     }
@@ -233,20 +234,15 @@ impl Chain {
         let mut undone = 0u64;
         let shown = wanted.bits() & table.present();
         let mut values = Vec::with_capacity(shown.count_ones() as usize);
-        for metric in Metric::ALL {
-            let number = *metric as usize;
-            if shown >> number & 1 == 0 {
-                continue;
-            }
+        for number in frame::bits(shown) {
+            let Some(metric) = Metric::ALL.get(number) else { continue };
             let newest = table.get(slot.row, number);
             let mut earlier = newest;
-            // Differences stand one after the other: those of metrics before this one are passed over.
-            for bit in frame::bits(changed_now & !undone & (u64::MAX >> (63 - number))) {
-                let delta = deltas.take();
-                if bit == number {
-                    earlier = newest.wrapping_add_signed(delta.wrapping_neg());
-                }
-                undone |= 1 << bit;
+            if changed_now >> number & 1 == 1 {
+                // Differences stand one after the other: those of metrics between are passed over.
+                deltas.skip((changed_now & !undone & ((1 << number) - 1)).count_ones());
+                earlier = newest.wrapping_add_signed(deltas.take().wrapping_neg());
+                undone = u64::MAX >> (63 - number);
             }
             let Some(value) = frame::value(newest) else { continue };
             let earlier = match metric.info().kind {

@@ -227,17 +227,11 @@ impl Slots {
             .map(|(i, _)| i)
     }
 
-    /// The slot that is believed to be this pod.
-    pub fn believed(&self, pod: &Arc<PodRecord>) -> Option<(u16, &Slot)> {
-        let all = || {
-            self.iter().filter_map(|(index, slot)| match &slot.who {
-                Who::Pod(Standing::Believed(believed)) => Some((index, slot, believed)),
-                _ => None,
-            })
-        };
-        // Most often it is the very same record; only one that was replaced just now has to be compared.
-        let same = all().find(|(.., believed)| Arc::ptr_eq(believed, pod));
-        same.or_else(|| all().find(|(.., believed)| believed.uid == pod.uid)).map(|(index, slot, _)| (index, slot))
+    /// The slot that is believed to be this pod; it may stand where it stood before.
+    pub fn believed(&self, pod: &PodRecord, before: u16) -> Option<(u16, &Slot)> {
+        let is_it = |slot: &Slot| matches!(&slot.who, Who::Pod(Standing::Believed(own)) if own.uid == pod.uid);
+        let same = self.get(before).filter(|slot| is_it(slot));
+        same.map(|slot| (before, slot)).or_else(|| self.iter().find(|(_, slot)| is_it(slot)))
     }
 
     /// Bytes that it keeps on the heap, without strings.

@@ -82,15 +82,8 @@ pub(super) struct Past {
     /// Entities that are gone, in the order in which they went.
     pub gone: VecDeque<Gone>,
     next: u32,
-    deltas: Vec<u8>,
-}
-
-/// Writes one entity's differences of one sample.
-pub(super) struct EntityWriter<'a> {
-    past: &'a mut Past,
-    index: u32,
-    kept: u64,
-    mask: u64,
+    /// Indices of those that wait are below it.
+    indices: u32,
 }
 
 impl Past {
@@ -113,8 +106,8 @@ impl Past {
     /// Packs the samples that wait, when they are enough.
     pub fn pack_if_full(&mut self, scratches: &Scratches) {
         if self.frames.len() >= SAMPLES_OF_A_BATCH {
-            let (frames, bytes) = (&self.frames, &self.bytes);
-            scratches.with(|scratch| self.batches.push_back(Batch::pack(frames, bytes, scratch)));
+            let (frames, bytes, indices) = (&self.frames, &self.bytes, std::mem::take(&mut self.indices) as usize);
+            scratches.with(|scratch| self.batches.push_back(Batch::pack(frames, bytes, indices, scratch)));
             self.frames.clear();
             self.bytes.clear();
         }
@@ -143,10 +136,26 @@ impl Past {
         packed + gone + self.bytes.capacity() + self.frames.capacity() * size_of::<FrameHead>()
     }
 
-    pub fn entity(&mut self, index: u32, kind: usize) -> EntityWriter<'_> {
-        self.deltas.clear();
-        let kept = if kind == POD { OWN_OF_PODS } else { MetricSet::ALL };
-        EntityWriter { past: self, index, kept: kept.bits(), mask: 0 }
+    /// Begins with an entity; the differences of the metrics that it answers are to be told, ascending.
+    pub fn entity(&mut self, index: u32, kind: usize, mask: u64) -> u64 {
+        let kept = mask & if kind == POD { OWN_OF_PODS } else { MetricSet::ALL }.bits();
+        if kept != 0 {
+            put_varint(&mut self.bytes, u64::from(index.saturating_sub(self.next)));
+            put_varint(&mut self.bytes, kept);
+            self.next = index.saturating_add(1);
+            self.indices = self.indices.max(self.next);
+        }
+        kept
+    }
+
+    /// The next difference of the entity.
+    #[inline]
+    pub fn delta(&mut self, delta: i64) {
+        if delta & (PAGE - 1) == 0 {
+            put_tagged(&mut self.bytes, zigzag(delta / PAGE), 1);
+        } else {
+            put_tagged(&mut self.bytes, zigzag(delta), 0);
+        }
     }
 
     pub fn end(&mut self) {
@@ -169,31 +178,6 @@ impl Past {
         let mask = cells.clone().rev().fold(0, |mask, cell| mask << 1 | u64::from(cell != 0));
         let cells = cells.filter(|cell| *cell != 0).collect();
         self.gone.push_back(Gone { index, sequence, started: slot.started, whose, mask, cells });
-    }
-}
-
-impl EntityWriter<'_> {
-    #[inline]
-    pub fn delta(&mut self, metric: usize, delta: i64) {
-        if self.kept >> metric & 1 == 0 {
-            return;
-        }
-        self.mask |= 1 << metric;
-        if delta % PAGE == 0 {
-            put_tagged(&mut self.past.deltas, zigzag(delta / PAGE), 1);
-        } else {
-            put_tagged(&mut self.past.deltas, zigzag(delta), 0);
-        }
-    }
-
-    pub fn finish(self) {
-        let past = self.past;
-        if self.mask != 0 {
-            put_varint(&mut past.bytes, u64::from(self.index.saturating_sub(past.next)));
-            put_varint(&mut past.bytes, self.mask);
-            past.bytes.extend_from_slice(&past.deltas);
-            past.next = self.index.saturating_add(1);
-        }
     }
 }
 
