@@ -395,7 +395,8 @@ impl ClusterStore {
         self.pod_with(namespace, name, now, MetricSet::ALL)
     }
 
-    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper.
+    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper. The pod's own readings have no values
+    /// when none of them is a pod's own (network, pressure, ephemeral storage).
     #[must_use]
     pub fn pod_with(&self, namespace: &str, name: &str, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
         let pod = self.directory().pod(namespace, name).cloned()?;
@@ -407,7 +408,7 @@ impl ClusterStore {
         self.each_pod_of(namespace, now, MetricSet::ALL, &|_| true, each);
     }
 
-    /// As [`ClusterStore::each_pod`], with the `wanted` metrics of the `chosen` pods only, which is much cheaper.
+    /// As [`ClusterStore::each_pod`], with the `wanted` metrics of the `chosen` pods only, as in [`ClusterStore::pod_with`].
     pub fn each_pod_of(
         &self,
         namespace: Option<&str>,

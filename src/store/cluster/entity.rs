@@ -137,10 +137,10 @@ pub(super) struct Slot {
     pub who: Who,
     /// When it began; zero when that is not known.
     pub started: UnixNanos,
-    /// Sequence of the sample that it was born in.
-    pub born: u64,
-    /// Sequence of the newest sample that changed it, that sample's mask of it, and where its differences begin.
-    pub changed: u64,
+    /// Low half of the sequence of the sample that it was born in.
+    pub born: u32,
+    /// Low half of the sequence of the newest sample that changed it, its mask there, and where its differences begin.
+    pub changed: u32,
     pub mask: u64,
     pub offset: u32,
     /// Its row in the table of its kind.
@@ -148,6 +148,12 @@ pub(super) struct Slot {
     /// A pod's first container, a container's next one of the same pod.
     pub first: u16,
     pub next: u16,
+}
+
+/// The half of a sequence by which a slot tells the newest sample from all others.
+pub(super) const fn low_half(sequence: u64) -> u32 {
+    let [a, b, c, d, ..] = sequence.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// All of a node's entities.

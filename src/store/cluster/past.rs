@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::batch::{Batch, Scratches};
+use super::batch::{Batch, Scratch};
 use super::cells::Table;
 use super::entity::{POD, Slot, Standing, Who};
 use super::frame;
@@ -37,15 +37,15 @@ pub(super) const OWN_OF_PODS: MetricSet = MetricSet::of(&[
 /// Memory changes by pages; that is told by one bit.
 const PAGE: i64 = 4096;
 
-/// Samples that are packed together. More of them share the heads of their series; fewer wait unpacked.
-pub(super) const SAMPLES_OF_A_BATCH: usize = 16;
+/// Samples that are packed together: those that wait take more bytes, and a batch is forgotten as a whole.
+pub(super) const SAMPLES_OF_A_BATCH: usize = 10;
 
-/// When one sample was read, and where its differences end.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FrameHead {
+/// One sample that waits to be packed.
+#[derive(Debug)]
+pub(super) struct Frame {
     pub sequence: u64,
     pub wall: UnixNanos,
-    pub end: usize,
+    pub bytes: Box<[u8]>,
 }
 
 /// Whose history a set of cells belongs to, when it is gone.
@@ -76,9 +76,10 @@ pub(super) struct Gone {
 pub(super) struct Past {
     /// Packed ones, oldest first.
     pub batches: VecDeque<Batch>,
-    /// Those that are not packed yet, oldest first, and their bytes.
-    pub frames: Vec<FrameHead>,
-    pub bytes: Vec<u8>,
+    /// Those that are not packed yet, oldest first.
+    pub frames: Vec<Frame>,
+    /// The differences that are being told.
+    bytes: Vec<u8>,
     /// Entities that are gone, in the order in which they went.
     pub gone: VecDeque<Gone>,
     next: u32,
@@ -87,9 +88,9 @@ pub(super) struct Past {
 }
 
 impl Past {
-    pub fn begin(&mut self, sequence: u64, wall: UnixNanos) {
-        self.next = 0;
-        self.frames.push(FrameHead { sequence, wall, end: self.bytes.len() });
+    /// Lends the memory that a sample is written in.
+    pub fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
+        std::mem::swap(&mut self.bytes, buffer);
     }
 
     /// When its oldest sample was read.
@@ -104,12 +105,11 @@ impl Past {
     }
 
     /// Packs the samples that wait, when they are enough.
-    pub fn pack_if_full(&mut self, scratches: &Scratches) {
+    pub fn pack_if_full(&mut self, scratch: &mut Scratch) {
         if self.frames.len() >= SAMPLES_OF_A_BATCH {
-            let (frames, bytes, indices) = (&self.frames, &self.bytes, std::mem::take(&mut self.indices) as usize);
-            scratches.with(|scratch| self.batches.push_back(Batch::pack(frames, bytes, indices, scratch)));
+            let indices = std::mem::take(&mut self.indices) as usize;
+            self.batches.push_back(Batch::pack(&self.frames, indices, scratch));
             self.frames.clear();
-            self.bytes.clear();
         }
     }
 
@@ -133,7 +133,8 @@ impl Past {
     pub fn heap_bytes(&self) -> usize {
         let packed: usize = self.batches.iter().map(Batch::heap_bytes).sum();
         let gone: usize = self.gone.iter().map(|gone| size_of::<Gone>() + gone.cells.len() * 8).sum();
-        packed + gone + self.bytes.capacity() + self.frames.capacity() * size_of::<FrameHead>()
+        let waiting: usize = self.frames.iter().map(|frame| frame.bytes.len()).sum();
+        packed + gone + waiting + self.frames.capacity() * size_of::<Frame>()
     }
 
     /// Begins with an entity; the differences of the metrics that it answers are to be told, ascending.
@@ -158,11 +159,11 @@ impl Past {
         }
     }
 
-    pub fn end(&mut self) {
-        let end = self.bytes.len();
-        if let Some(frame) = self.frames.last_mut() {
-            frame.end = end;
-        }
+    /// All differences of a sample were told.
+    pub fn end(&mut self, sequence: u64, wall: UnixNanos) {
+        self.frames.push(Frame { sequence, wall, bytes: self.bytes.as_slice().into() });
+        self.bytes.clear();
+        self.next = 0;
     }
 
     /// Keeps the last cells of one that goes.
