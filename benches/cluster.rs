@@ -377,10 +377,10 @@ fn hold(nodes: usize, budget: usize) -> anyhow::Result<()> {
     store.set_synced();
     let records = resident_bytes()?;
     let mut input = std::io::stdin().lock();
-    let (mut head, mut body, mut now) = ([0; 12], Vec::new(), UnixNanos(0));
+    let (mut head, mut body) = ([0; 12], Vec::new());
     while input.read_exact(&mut head).is_ok() {
         let (wall, length) = head.split_at(8);
-        now = UnixNanos(u64::from_le_bytes(wall.try_into()?));
+        let now = UnixNanos(u64::from_le_bytes(wall.try_into()?));
         body.resize(u32::from_le_bytes(length.try_into()?) as usize, 0);
         input.read_exact(&mut body)?;
         take(&store, &body, now)?;
@@ -394,7 +394,7 @@ fn hold(nodes: usize, budget: usize) -> anyhow::Result<()> {
         mib(records),
         mib(stats.newest_bytes as u64),
         mib(stats.history_bytes as u64),
-        stats.oldest.map_or(0, |oldest| (now.0 - oldest.0) / SECOND),
+        (stats.samples / nodes as u64).saturating_sub(1) * INTERVAL / SECOND,
         stats.shed_batches,
         mib(resident_bytes()?),
     );
@@ -402,7 +402,7 @@ fn hold(nodes: usize, budget: usize) -> anyhow::Result<()> {
 }
 
 fn memory() -> anyhow::Result<()> {
-    println!("memory, MiB: 30 pods of 2 containers a node, {SAMPLES} samples 15 s apart, pushed in turn");
+    println!("memory, MiB: 30 pods of 2 containers a node, {SAMPLES} samples 15 s apart, pushed in turn; span: mean of nodes");
     println!(
         "{:>6} {:>9} {:>8} {:>9} {:>9} {:>11} {:>8} {:>9} {:>10}",
         "nodes", "entities", "empty", "records", "newest", "history", "span, s", "shed", "resident"

@@ -329,8 +329,8 @@ fn a_full_budget_is_kept_and_costs_the_one_that_has_more_than_its_share() {
     // What is too old goes, and with it what a removed node leaves.
     store.remove_node("b");
     let body = encoders[0].push(&[busy(2000)], false);
-    assert_eq!(push(&store, &body, 2000), Ok((1, 0)));
-    assert_eq!((store.stats().nodes, store.stats().oldest > Some(at(700))), (1, true));
+    assert_eq!(push(&store, &body, 2000), Err(PushRefused::NeedAlone { since: at(1100) }));
+    assert_eq!((store.stats().nodes, store.stats().history_bytes, store.stats().oldest), (0, 0, None));
 }
 
 #[test]
