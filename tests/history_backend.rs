@@ -143,7 +143,7 @@ fn samples() -> String {
             let seconds = 3.75 * f64::from(place) * step as f64;
             node_seconds += seconds;
             let id = format!("id=\"/kubepods/{pod}/c\",node=\"n1\",namespace=\"{namespace}\",pod=\"{pod}\"");
-            let bytes = place * 10 << 20;
+            let bytes = (place * 10) << 20;
             writeln!(text, "container_cpu_usage_seconds_total{{{id},container=\"c\"}} {seconds} {millis}").unwrap();
             writeln!(text, "container_memory_working_set_bytes{{{id},container=\"c\"}} {bytes} {millis}").unwrap();
             // The pod's own cgroup, which must not be counted again.

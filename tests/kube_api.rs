@@ -307,7 +307,7 @@ impl Lines {
                 self.rest = rest.to_owned();
                 return Some(event);
             }
-            let ApiBody::Chunks(chunks) = &mut self.answer.body else { panic!("a watch is a stream") };
+            let ApiBody::Chunks(chunks) = &mut self.answer.body else { return None };
             let chunk = tokio::time::timeout(Duration::from_secs(60), chunks.recv()).await.unwrap()?;
             self.rest += std::str::from_utf8(&chunk).unwrap();
         }

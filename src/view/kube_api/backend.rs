@@ -47,6 +47,9 @@ pub struct Backend {
     now: fn() -> UnixNanos,
 }
 
+/// What names a group, as in [`HistorySeries`].
+type GroupLabels = Vec<(Arc<str>, Arc<str>)>;
+
 /// What an engine answers.
 #[derive(Debug, Deserialize)]
 struct Envelope {
@@ -158,7 +161,7 @@ impl Backend {
         };
         let query = promql::range(question, by).ok_or_else(|| not_exported(&question.metric.name))?;
         let found = self.range(&query, question).await?;
-        let mut groups: BTreeMap<Vec<(Arc<str>, Arc<str>)>, BTreeMap<u64, f64>> = BTreeMap::new();
+        let mut groups: BTreeMap<GroupLabels, BTreeMap<u64, f64>> = BTreeMap::new();
         for one in found {
             let pod = by_pod.then(|| self.store.pod_record(one.label("namespace"), one.label("pod"))).flatten();
             if by_pod && !pod.as_ref().is_some_and(|pod| question.labels.fits(&pod.labels)) {
@@ -231,7 +234,7 @@ fn point(seconds: f64, value: &str) -> Option<(UnixNanos, f64)> {
 }
 
 /// The group of a series, in the words of the cluster's store.
-fn group_of(by: &GroupBy, series: &Series, pod: Option<&PodRecord>) -> Vec<(Arc<str>, Arc<str>)> {
+fn group_of(by: &GroupBy, series: &Series, pod: Option<&PodRecord>) -> GroupLabels {
     let own = |name: &str, label: &str| -> (Arc<str>, Arc<str>) { (name.into(), series.label(label).into()) };
     match by {
         GroupBy::Cluster => Vec::new(),

@@ -48,6 +48,9 @@ const EXTRA: MetricSet = MetricSet::of(&[
     Metric::NetworkTransmitBytes,
 ]);
 
+/// Takes an object with its namespace and name, and says whether it wants more.
+pub(super) type Each<'a> = dyn FnMut(&Item<'_>, (&Arc<str>, &Arc<str>)) -> bool + 'a;
+
 /// Which objects, and how they are written.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
@@ -81,12 +84,7 @@ impl Question {
 
     /// Shows every object that fits, ascending by name, until `each` says that it is enough. `each` has the object's
     /// namespace and name beside it.
-    pub(super) fn walk(
-        &self,
-        api: &Api,
-        now: UnixNanos,
-        each: &mut dyn FnMut(&Item<'_>, (&Arc<str>, &Arc<str>)) -> bool,
-    ) {
+    pub(super) fn walk(&self, api: &Api, now: UnixNanos, each: &mut Each<'_>) {
         let extra = api.extra_resources;
         match self.kind {
             Kind::Node => {
