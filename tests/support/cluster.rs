@@ -333,9 +333,21 @@ impl Cluster {
             if pods.len() == count && pods.iter().all(is_ready) {
                 Ok(pods)
             } else {
-                Err(self.kubectl(&["describe", "pods", "-n", namespace, "-l", selector]))
+                let told = self.kubectl(&["describe", "pods", "-n", namespace, "-l", selector]);
+                Err(told + &self.pod_logs(namespace, selector))
             }
         })
+    }
+
+    /// The ends of the logs of the pods that the selector takes; of one that ended, those of the container before.
+    pub fn pod_logs(&self, namespace: &str, selector: &str) -> String {
+        let mut logs = String::new();
+        for previous in ["--previous=true", "--previous=false"] {
+            let output =
+                self.try_kubectl(&["logs", "-n", namespace, "-l", selector, "--tail=30", "--prefix", previous]);
+            logs += &String::from_utf8_lossy(&output.stdout);
+        }
+        logs
     }
 
     /// The ends of all logs.

@@ -9,7 +9,8 @@ use super::Cluster;
 
 impl Cluster {
     /// Makes an image with `/ringside` as its entry point, and nothing else but the libraries it needs: no shell, and no
-    /// user names. Give it the name that the manifests use; a tag other than `latest` is not pulled again.
+    /// user names. Give it the name that the manifests use, in full:
+    /// theirs of `ringside:0.1.0` is `docker.io/library/ringside:0.1.0`. A tag other than `latest` is not pulled again.
     pub fn import_ringside(&self, image: &str) {
         let rootfs = self.folder().join("ringside-rootfs");
         for folder in ["dev", "etc", "proc", "sys", "tmp"] {
