@@ -97,6 +97,7 @@ impl Answers {
                     BodyError::TooLarge { .. } => "too_large",
                     BodyError::TooSlow => "too_slow",
                     BodyError::Broken(_) => "broken_off",
+                    BodyError::Busy => "busy",
                 };
                 self.parts.metrics.push("agent", result, 0, Duration::ZERO);
                 return error.response();
