@@ -47,7 +47,7 @@ type Step = (&'static str, fn(&Cluster));
 #[test]
 fn a_cluster_lives_with_ringside() {
     let cluster = Cluster::start(Parts::Node);
-    let steps: [Step; 8] = [
+    let steps: [Step; 10] = [
         ("the node is Ready", the_node_is_ready),
         ("the pods of a Deployment run in cgroups of their own", the_pods_of_a_deployment_run),
         ("a Service is reached by its name", a_service_is_reached_by_its_name),
@@ -55,6 +55,8 @@ fn a_cluster_lives_with_ringside() {
         ("a token bound to a pod names the pod", a_token_bound_to_a_pod_names_the_pod),
         ("a push reaches an aggregated API with the pod's identity", a_push_arrives_with_the_pods_identity),
         ("the autoscaler asks both metrics APIs", the_autoscaler_asks_both_metrics_apis),
+        ("the manifests bring ringside up", the_manifests_bring_ringside_up),
+        ("kubectl top answers", kubectl_top_answers),
         ("an outage of the API server ends no pod", an_outage_of_the_api_server_ends_no_pod),
     ];
     for (name, step) in steps {
@@ -382,4 +384,45 @@ fn an_outage_of_the_api_server_ends_no_pod(cluster: &Cluster) {
     std::thread::sleep(Duration::from_secs(3));
     cluster.start_api_server();
     assert_eq!(running(cluster), before);
+}
+
+const AGENTS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/component=agent";
+const AGGREGATORS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/component=aggregator";
+
+fn the_manifests_bring_ringside_up(cluster: &Cluster) {
+    cluster.import_ringside("docker.io/library/ringside:0.1.0");
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/daemonset.yaml")).unwrap();
+    // As docs/deploy.md says for API servers before 1.21.
+    let manifest = manifest.replace("apiVersion: policy/v1\n", "apiVersion: policy/v1beta1\n");
+    cluster.apply(&manifest);
+    cluster.wait_pods_ready("ringside", AGENTS, 1);
+    cluster.wait_pods_ready("ringside", AGGREGATORS, 2);
+    for (group, version) in [
+        ("ingest.ringside.dev", "v1alpha1"),
+        ("metrics.k8s.io", "v1beta1"),
+        ("custom.metrics.k8s.io", "v1beta2"),
+        ("history.ringside.dev", "v1alpha1"),
+    ] {
+        cluster.wait_api_service_available(group, version);
+    }
+}
+
+fn kubectl_top_answers(cluster: &Cluster) {
+    let rows = cluster.wait_until("two pods in kubectl top", Duration::from_secs(60), || {
+        let output = cluster.try_kubectl(&["top", "pods", "-l", "app=web", "--containers", "--no-headers"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.lines().count() == 2 { Ok(said) } else { Err(format!("{output:?}")) }
+    });
+    for row in rows.lines() {
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let [_pod, container, cpu, memory] = cells.as_slice() else { panic!("{row}") };
+        assert_eq!(*container, "web");
+        // The limit is 100m; the loop takes all of it, if the machine has that much to give.
+        let cpu: u32 = cpu.strip_suffix('m').unwrap().parse().unwrap();
+        assert!((10..=110).contains(&cpu), "{row}");
+        let memory: u32 = memory.strip_suffix("Mi").unwrap().parse().unwrap();
+        assert!(memory <= 32, "{row}");
+    }
+    println!("{}", cluster.kubectl(&["top", "pods", "-A", "--containers"]));
+    println!("{}", cluster.kubectl(&["top", "nodes"]));
 }

@@ -61,10 +61,13 @@ impl PodSource {
         while let Some(event) = events.next().await {
             let told = match event {
                 Ok(event) => {
-                    if std::mem::take(&mut failing) {
-                        tracing::info!("the API server tells the names of this node's pods again");
+                    // `Init` only says that it is going to ask.
+                    if !matches!(event, Event::Init) {
+                        if std::mem::take(&mut failing) {
+                            tracing::info!("the API server tells the names of this node's pods again");
+                        }
+                        pause = 0;
                     }
-                    pause = 0;
                     self.take(event, &mut listed).await
                 }
                 Err(error) => {
