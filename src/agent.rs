@@ -152,7 +152,11 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
 
     let push_stats = Arc::new(PushStats::default());
     let node = &machine.node_name;
+    let told = Arc::clone(&push_stats);
     let pushing = cluster::start_push(config, api_server.as_ref(), node, pushed, push_stats, runtime.handle())?;
+    if pushing.is_some() {
+        exposition.tell_of_push(told);
+    }
 
     let failed = AtomicBool::new(false);
     let served = runtime.block_on(async {

@@ -402,6 +402,8 @@ async fn a_canary_and_its_stable_version_are_laid_side_by_side() {
     let target =
         format!("{HISTORY}/namespaces/shop/pods?labelSelector=app%3Dweb&by=label%3Dtrack&end=-2s&last=45s&step=15s");
     insta::assert_snapshot!("history_by_label", text(&api, &target, "application/json").await);
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    insta::assert_snapshot!("history_table", text(&api, &format!("{HISTORY}/workloads"), table).await);
 }
 
 #[tokio::test]
@@ -412,13 +414,13 @@ async fn histories_are_got_by_the_names_of_their_resources() {
         let last = series["points"].as_array().unwrap().last().unwrap()[1].as_f64().unwrap();
         (series["kind"].as_str().unwrap().to_owned(), (last * 1e3).round() / 1e3)
     };
-    let is = |cores: f64| ("TimeSeries".to_owned(), cores);
-    assert_eq!(last("namespaces/shop/pods/web-1").await, is(0.5));
-    assert_eq!(last("namespaces/shop/containers/web-1:proxy").await, is(0.25));
-    assert_eq!(last("namespaces/shop/workloads/deployment:web").await, is(0.75));
-    assert_eq!(last("namespaces/shop").await, is(0.75));
-    assert_eq!(last("nodes/n1").await, is(1.0));
-    assert_eq!(last("clusters/cluster").await, is(1.0));
+    let is = |of: &str, cores: f64| (format!("{of}TimeSeries"), cores);
+    assert_eq!(last("namespaces/shop/pods/web-1").await, is("Pod", 0.5));
+    assert_eq!(last("namespaces/shop/containers/web-1:proxy").await, is("Container", 0.25));
+    assert_eq!(last("namespaces/shop/workloads/deployment:web").await, is("Workload", 0.75));
+    assert_eq!(last("namespaces/shop").await, is("Namespace", 0.75));
+    assert_eq!(last("nodes/n1").await, is("Node", 1.0));
+    assert_eq!(last("clusters/cluster").await, is("Cluster", 1.0));
     assert_eq!(
         names(&api, &format!("{HISTORY}/containers")).await,
         ["dns-1:dns", "web-1:proxy", "web-1:web", "web-2:web"]
@@ -447,4 +449,53 @@ async fn questions_about_the_past_that_cannot_be_answered_say_how_to_ask() {
         assert_eq!(found, code, "{query}: {message}");
         assert!(message.contains(words), "{query}: {message}");
     }
+}
+
+/// A node of its own for each hundred pods.
+fn crowd(nodes: usize) -> ClusterStore {
+    let store = Cluster::empty().store;
+    for number in 0..nodes {
+        let node: Arc<str> = Arc::from(format!("node-{number:03}"));
+        store.put_node(&NodeRecord { name: node.clone(), uid: node.clone(), labels: labels(&[]) });
+        let mut encoder = Encoder::new(&*node, 1);
+        for seconds in [-17, -2] {
+            let mut entities = Vec::new();
+            for pod in 0..100 {
+                let uid: Arc<str> = Arc::from(format!("uid-{number}-{pod}"));
+                let name: Arc<str> = Arc::from(format!("web-{number:03}-{pod:03}"));
+                let of = PodOf { namespace: "shop", name: "web-1", labels: &[("app", "web")], containers: &[] };
+                store.put_pod(&PodRecord { name: name.clone(), uid: uid.clone(), node: node.clone(), ..record(&of) });
+                let namespace = Arc::from("shop");
+                entities.push(entity(EntityKey::Pod { uid: uid.clone(), namespace, name }, &[]));
+                let key =
+                    EntityKey::Container { pod_uid: uid, name: Arc::from("web"), id: Arc::from(format!("c{pod}")) };
+                let cpu = u64::try_from(seconds + 100).unwrap() * 1_000;
+                entities.push(entity(key, &[(Metric::CpuUsageUsec, cpu), (Metric::MemoryWorkingSetBytes, 1 << 20)]));
+            }
+            let body = encoder.push(&[Snapshot { wall: at(seconds), entities }], false);
+            store.push(&node, &Push::decode(&body).unwrap(), now()).unwrap();
+        }
+    }
+    store
+}
+
+#[tokio::test]
+async fn readers_that_do_not_read_hold_up_nobody_and_get_all_of_it_when_they_do() {
+    let store = crowd(20);
+    let cluster = Cluster { store, encoder: Encoder::new("none", 1) };
+    let api = cluster.api();
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(api.answer(ApiRequest::get(ALL_PODS)).await);
+    }
+    let protobuf = ApiRequest::get(ALL_PODS).accepting("application/vnd.kubernetes.protobuf");
+    for _ in 0..10 {
+        waiting.push(api.answer(protobuf.clone()).await);
+    }
+    assert_eq!(names(&api, &format!("{SHOP}?fieldSelector=metadata.name%3Dweb-019-099")).await, ["web-019-099"]);
+    let whole = waiting.remove(0).bytes().await;
+    let list: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2_000);
+    let whole = waiting.pop().unwrap().bytes().await;
+    assert!(whole.starts_with(b"k8s\0") && whole.len() > 64 << 10, "{}", whole.len());
 }

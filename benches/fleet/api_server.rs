@@ -46,8 +46,9 @@ impl ApiServer {
                         let server = Arc::clone(&server);
                         async move { Ok::<_, Infallible>(server.answer(request).await) }
                     });
-                    let _closed =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _closed = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -72,7 +73,9 @@ impl ApiServer {
         let sent = body.collect().await.map(|all| all.to_bytes()).unwrap_or_default();
         let sent: Value = serde_json::from_slice(&sent).unwrap_or(Value::Null);
         match (&parts.method, path.as_str()) {
-            (&Method::GET, "/api/v1/nodes") => ok(self.page(&query, self.fleet.nodes, "NodeList", |at| self.fleet.node(at))),
+            (&Method::GET, "/api/v1/nodes") => {
+                ok(self.page(&query, self.fleet.nodes, "NodeList", |at| self.fleet.node(at)))
+            }
             (&Method::GET, "/api/v1/pods") => {
                 ok(self.page(&query, self.fleet.nodes * self.fleet.pods, "PodList", |at| self.fleet.pod(at)))
             }
@@ -94,15 +97,21 @@ impl ApiServer {
                     },
                 }))
             }
-            (&Method::POST, path) if path.ends_with("/subjectaccessreviews") => ok(with_status(sent, json!({"allowed": true}))),
-            (&Method::POST, path) if path.ends_with("/tokenreviews") => ok(with_status(sent, json!({"authenticated": false}))),
+            (&Method::POST, path) if path.ends_with("/subjectaccessreviews") => {
+                ok(with_status(sent, json!({"allowed": true})))
+            }
+            (&Method::POST, path) if path.ends_with("/tokenreviews") => {
+                ok(with_status(sent, json!({"authenticated": false})))
+            }
             (&Method::GET, path) if path.starts_with("/api/v1/namespaces/") || path.contains("/apiservices/") => {
                 match self.written.lock().unwrap().get(path) {
                     Some(object) => ok(object.clone()),
                     None => not_found(path),
                 }
             }
-            (&Method::GET, _) => ok(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []})),
+            (&Method::GET, _) => {
+                ok(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
+            }
             (&Method::POST, path) => {
                 let name = sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 self.written.lock().unwrap().insert(format!("{path}/{name}"), sent.clone());

@@ -82,8 +82,11 @@ impl Fleet {
         let mut entities = vec![entity(EntityKey::Node, node as u64)];
         for pod in node * self.pods..(node + 1) * self.pods {
             let uid: Arc<str> = self.pod_uid(pod).into();
-            let key =
-                EntityKey::Pod { uid: Arc::clone(&uid), namespace: self.namespace(pod).into(), name: self.pod_name(pod).into() };
+            let key = EntityKey::Pod {
+                uid: Arc::clone(&uid),
+                namespace: self.namespace(pod).into(),
+                name: self.pod_name(pod).into(),
+            };
             entities.push(entity(key, pod as u64));
             for container in 0..self.containers {
                 let key = EntityKey::Container {

@@ -73,15 +73,28 @@ fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![500, 1_000, 2_000, 5_000] } else { sizes };
     let mut all = Vec::new();
-    println!("{PODS} pods a node, {CONTAINERS} containers a pod, a push every {} s, history of {HISTORY_PUSHES} pushes", INTERVAL.as_secs());
-    println!("| nodes | bytes a push | aggregator's CPU a push, µs | pushes/s of one core | RSS, MiB | cores at 15 s | GET p50, p99, µs | list, MiB | list, MB/s | GET p99 while listing, µs |");
+    println!(
+        "{PODS} pods a node, {CONTAINERS} containers a pod, a push every {} s, history of {HISTORY_PUSHES} pushes",
+        INTERVAL.as_secs()
+    );
+    println!(
+        "| nodes | bytes a push | aggregator's CPU a push, µs | pushes/s of one core | RSS, MiB | cores at 15 s | GET p50, p99, µs | list, MiB | list, MB/s | GET p99 while listing, µs |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for nodes in sizes {
         let figures = measure(Fleet { nodes, pods: PODS, containers: CONTAINERS });
         println!(
             "| {} | {:.0} | {:.1} | {:.0} | {:.0} | {:.3} | {:.0}, {:.0} | {:.1} | {:.0} | {:.0} |",
-            figures.nodes, figures.push_bytes, figures.push_cpu_usec, 1e6 / figures.push_cpu_usec, figures.rss_mib,
-            figures.steady_cores, figures.get_p50_usec, figures.get_p99_usec, figures.list_mib, figures.list_mb_per_second,
+            figures.nodes,
+            figures.push_bytes,
+            figures.push_cpu_usec,
+            1e6 / figures.push_cpu_usec,
+            figures.rss_mib,
+            figures.steady_cores,
+            figures.get_p50_usec,
+            figures.get_p99_usec,
+            figures.list_mib,
+            figures.list_mb_per_second,
             figures.get_p99_while_listing_usec,
         );
         all.push(figures);
@@ -91,9 +104,14 @@ fn main() {
             let points: Vec<(f64, f64)> = all.iter().map(|f| ((f.nodes as f64).ln(), of(f).ln())).collect();
             let n = points.len() as f64;
             let (mx, my) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
-            points.iter().map(|(x, y)| (x - mx) * (y - my)).sum::<f64>() / points.iter().map(|(x, _)| (x - mx).powi(2)).sum::<f64>()
+            points.iter().map(|(x, y)| (x - mx) * (y - my)).sum::<f64>()
+                / points.iter().map(|(x, _)| (x - mx).powi(2)).sum::<f64>()
         };
-        println!("growth with the number of nodes: CPU ~ n^{:.2}, memory ~ n^{:.2}", exponent(|f| f.steady_cores), exponent(|f| f.rss_mib));
+        println!(
+            "growth with the number of nodes: CPU ~ n^{:.2}, memory ~ n^{:.2}",
+            exponent(|f| f.steady_cores),
+            exponent(|f| f.rss_mib)
+        );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fleet.svg");
         std::fs::write(path, plot::svg(&all)).unwrap();
         println!("plot: docs/fleet.svg");
@@ -119,7 +137,11 @@ fn measure(fleet: Fleet) -> Figures {
         let mut nodes: Vec<Node> = (0..fleet.nodes)
             .map(|node| {
                 let name = fleet.node_name(node);
-                Node { encoder: Encoder::new(&name, fleet::random(7, node as u64)), snapshot: fleet.first(node, begin), name }
+                Node {
+                    encoder: Encoder::new(&name, fleet::random(7, node as u64)),
+                    snapshot: fleet.first(node, begin),
+                    name,
+                }
             })
             .collect();
         let (mut cpu, mut bytes, mut pushes) = (Duration::ZERO, 0, 0_u64);
@@ -242,5 +264,8 @@ async fn steady(
 
 fn quantile(times: &mut [f64], quantile: f64) -> f64 {
     times.sort_by(f64::total_cmp);
-    times.get(((times.len() as f64 * quantile) as usize).min(times.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    times
+        .get(((times.len() as f64 * quantile) as usize).min(times.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }

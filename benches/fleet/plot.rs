@@ -46,5 +46,10 @@ fn panel(text: &mut String, left: f64, title: &str, all: &[Figures], of: fn(&Fig
             y(of(last))
         );
     }
-    let _ = writeln!(text, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">nodes</text>", (left + right) / 2.0, bottom + 32.0);
+    let _ = writeln!(
+        text,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">nodes</text>",
+        (left + right) / 2.0,
+        bottom + 32.0
+    );
 }

@@ -61,8 +61,8 @@ pub fn start_push(
             token_file: config.push_token_file.clone(),
         }),
     };
-    let options =
-        PushOptions { node: node.to_owned(), interval: config.push_interval, route, events: api_server.cloned() };
+    let events = api_server.cloned();
+    let options = PushOptions { node: node.to_owned(), interval: config.push_interval, route, events };
     let pushing = push::start(options, store, stats, runtime)?;
     tracing::info!(
         node, interval_s = config.push_interval.as_secs(), route = ?config.push,

@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::Parts;
 use crate::auth::certificates::ClusterCa;
-use crate::auth::https::{self, BodyError, Handler, Peer};
+use crate::auth::https::{self, BodyBudget, BodyError, Handler, Peer};
 use crate::auth::{Attributes, Authenticator, Authorizer, Identity, status};
 use crate::uplink::receive::wall_clock;
 use crate::uplink::wire::MOST_BODY_BYTES;
@@ -40,6 +40,8 @@ pub(super) struct Answers {
     pub authorizer: Authorizer,
     /// Says which clients are replicas; `None` without replicas.
     pub authority: Option<ClusterCa>,
+    /// What the bodies of pushes may fill together while they come.
+    pub bodies: BodyBudget,
 }
 
 impl Handler for Answers {
@@ -90,8 +92,10 @@ impl Answers {
     }
 
     async fn push(&self, identity: &Identity, node: &str, request: Request<Incoming>) -> Response<https::Body> {
-        let body = match https::read_body(request, MOST_BODY_BYTES, BODY_TIME).await {
-            Ok(body) => body,
+        let read = https::read_body_within(request, MOST_BODY_BYTES, BODY_TIME, &self.bodies).await;
+        // The permit is given back with the body.
+        let (body, _permit) = match read {
+            Ok(read) => read,
             Err(error) => {
                 let result = match error {
                     BodyError::TooLarge { .. } => "too_large",

@@ -56,6 +56,9 @@ const BLOCKING_THREADS: usize = 16;
 /// Pushes that wait for a replica that does not answer: a minute of 5,000 nodes at 1.5 KB each 15 s.
 const QUEUE_BYTES: usize = 32 << 20;
 
+/// Bodies of pushes that are on their way: 24 of the largest, thousands of common ones.
+const BODIES_BYTES: usize = 24 << 20;
+
 /// After being told to stop it says that it is not ready, and goes on answering until everybody has seen that.
 const DRAIN: Duration = Duration::from_secs(6);
 
@@ -234,7 +237,8 @@ async fn start(config: &AggregatorConfig) -> Result<Option<Running>, AggregatorE
     let authorizer = Authorizer::by_api_server(client);
     let parts = Parts { store, metrics, directory, receiver, peers, readiness, api };
     tokio::spawn(look_after(parts.clone(), authority.clone()));
-    let answers = Arc::new(Answers { parts, authenticator, authorizer, authority });
+    let bodies = https::BodyBudget::new(BODIES_BYTES);
+    let answers = Arc::new(Answers { parts, authenticator, authorizer, authority, bodies });
     tracing::info!(%address, namespace = config.namespace, service = config.service, "ringside aggregator is up");
     Ok(Some(Running { listener, serving, answers }))
 }

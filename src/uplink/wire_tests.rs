@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::wire::*;
 use crate::store::cluster::{
-    ClusterOptions, ClusterStore, Entity, EntityKey, Metric, NodeRecord, PodRecord, PushRefused, Refusal, Snapshot,
-    WorkloadRef,
+    ClusterOptions, ClusterStore, Entity, EntityKey, GroupBy, HistoryQuery, Metric, NodeRecord, PodRecord, PushRefused,
+    Refusal, Snapshot, WorkloadRef,
 };
 use crate::units::UnixNanos;
 
@@ -259,6 +259,107 @@ fn another_version_is_told_which_one_is_known() {
     let message = PushMessage { version: 2, ..PushMessage::default() };
     let error = Push::decode(&message.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "version 2 of the push protocol is not known here; send version 1");
+}
+
+#[test]
+fn of_two_runs_the_one_that_was_sent_last_counts_and_history_before_it_stays() {
+    let store = known_store();
+    let mut old = Encoder::new("a", 1);
+    let mut new = Encoder::new("a", 2);
+    let late = old.push(&[usual(0, 1_000, 4096), usual(15, 2_000, 4096)], true);
+    assert_eq!(push(&store, &late, 15), Ok((2, 0)));
+    let next = old.push(&[usual(30, 3_000, 4096)], false);
+    assert_eq!(push(&store, &new.push(&[usual(30, 1, 8192), usual(45, 2, 8192)], true), 45), Ok((2, 0)));
+    assert_eq!(push(&store, &next, 45), Err(PushRefused::NeedAlone { since: at(45) }));
+    assert_eq!(push(&store, &late, 45), Ok((0, 2)));
+    let query = HistoryQuery {
+        metric: SET,
+        by: GroupBy::Pod,
+        namespace: Some("default"),
+        node: None,
+        name: Some("web-1"),
+        pods: Some(&|pod| pod.labels.iter().any(|(_, value)| &**value == "web")),
+        from: at(0),
+        to: at(45),
+        step: Duration::from_secs(15),
+    };
+    let [series] = &store.history(&query)[..] else { panic!("not one series") };
+    let points: Vec<f64> = series.points.iter().map(|(_, value)| *value).collect();
+    assert_eq!(points, [4096.0, 4096.0, 8192.0, 8192.0]);
+    assert!(store.history(&HistoryQuery { name: Some("web-2"), ..query.clone() }).is_empty());
+    assert!(store.history(&HistoryQuery { namespace: Some("other"), ..query.clone() }).is_empty());
+    assert!(store.history(&HistoryQuery { node: Some("b"), ..query }).is_empty());
+}
+
+#[test]
+fn a_full_budget_is_kept_and_costs_the_one_that_has_more_than_its_share() {
+    let options = ClusterOptions {
+        history: Duration::from_secs(900),
+        budget_bytes: 100_000,
+        stale_after: Duration::from_secs(120),
+    };
+    let store = ClusterStore::new(options);
+    let mut encoders = ["a", "b"].map(|node| {
+        store.put_node(&node_record(node));
+        Encoder::new(node, 1)
+    });
+    // Node `a` has 200 values that all move; node `b` a single one.
+    let busy = |seconds: u64| {
+        let entities = (0..100u64).flat_map(|pod| {
+            let name = format!("p-{pod}");
+            let cpu = seconds * seconds * (pod + 1) * 7919 % 1_000_003;
+            [pod_entity(&name, &[]), container_entity(&name, "app", 0, &[(CPU, cpu), (SET, cpu * 31)])]
+        });
+        snapshot(seconds, entities.collect())
+    };
+    for seconds in 0..800 {
+        let bodies =
+            [encoders[0].push(&[busy(seconds)], false), encoders[1].push(&[usual(seconds, seconds, 1)], false)];
+        for body in bodies {
+            assert_eq!(push(&store, &body, seconds), Ok((1, 0)));
+        }
+        let stats = store.stats();
+        assert!(stats.history_bytes <= options.budget_bytes, "{} at {seconds} s", stats.history_bytes);
+    }
+    let stats = store.stats();
+    assert!(stats.shed_batches > 0);
+    // All of `b` is there.
+    assert_eq!(stats.oldest, Some(at(0)));
+    assert_eq!(stats.newest, Some(at(799)));
+    // What is too old goes, and with it what a removed node leaves.
+    store.remove_node("b");
+    let body = encoders[0].push(&[busy(2000)], false);
+    assert_eq!(push(&store, &body, 2000), Ok((1, 0)));
+    assert_eq!((store.stats().nodes, store.stats().oldest > Some(at(700))), (1, true));
+}
+
+#[test]
+fn a_body_of_many_empty_messages_costs_no_more_than_itself() {
+    use prost::Message as _;
+    let sample = SampleMessage { sequence: 1, born: vec![BornMessage::default(); 300_000], ..Default::default() };
+    let message = PushMessage { version: 1, node: "a".into(), samples: vec![sample], ..Default::default() };
+    let body = message.encode_to_vec();
+    assert!(body.len() < MOST_BODY_BYTES);
+    let store = known_store();
+    let refused = push(&store, &body, 0).unwrap_err();
+    assert_eq!(refused.to_string(), "the push cannot be read: an entity is born at an index that is taken");
+    let many = PushMessage { samples: vec![SampleMessage::default(); 2_000], ..message };
+    assert!(Push::decode(&many.encode_to_vec()).is_err());
+}
+
+#[test]
+fn before_everything_is_known_all_is_kept_and_nothing_shown() {
+    let store = store();
+    let body = Encoder::new("a", 7).push(&[usual(0, 1, 1), usual(15, 2, 2)], true);
+    assert_eq!(push(&store, &body, 15), Ok((2, 0)));
+    assert!(store.node("a", at(15)).is_none() && store.pod("default", "web-1", at(15)).is_none());
+    store.put_pod(&pod_record("web-1", "a"));
+    store.put_node(&node_record("a"));
+    assert!(store.node("a", at(15)).is_some() && store.pod("default", "web-1", at(15)).is_some());
+    let body = Encoder::new("b", 7).push(&[usual(0, 1, 1)], true);
+    assert_eq!(push(&store, &body, 15), Ok((1, 0)));
+    store.set_synced();
+    assert_eq!((store.stats().nodes, push(&store, &body, 15)), (1, Err(PushRefused::UnknownNode)));
 }
 
 /// The seeds of the fuzz target: `cargo test --lib write_seeds -- --ignored`.

@@ -1,23 +1,27 @@
 //! A run of samples of one node, packed: for each metric the entities that changed, and for each of these its differences.
 //!
 //! In: samples as [`super::past`] keeps them while they are few. Out: a block of bytes, from which one metric is read
-//! without the others. A series that does not change costs nothing; one that does costs a head of a few bytes, and as
-//! many bits per difference as their spread needs. It keeps no values: those are found from the newest ones.
+//! without the others. A series that does not change costs one bit; one that does costs per sample a bit or two that say
+//! how long the difference is, held against the one before, and its bits. It keeps no values: those are found from the
+//! newest ones.
 //! Next: [`super::history`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::metric::Metric;
-use super::past::{FrameHead, SAMPLES_OF_A_BATCH, each_delta};
+use super::metric::{Metric, MetricKind};
+use super::past::{Frame, SAMPLES_OF_A_BATCH, each_delta};
 use super::protobuf::{put_varint, unzigzag, varint, zigzag};
 use crate::store::wire::{BitReader, BitWriter, width};
 use crate::units::UnixNanos;
 
 const METRICS: usize = Metric::ALL.len();
 
-/// The bit of a head that says that all differences are whole pages.
-const PAGES: u8 = 0x80;
 const PAGE: i64 = 4096;
+
+/// So many ones say that the length stands behind them.
+const ESCAPE: u32 = 20;
+/// Bits of a length.
+const LENGTH_BITS: u32 = 7;
 
 /// The differences of one series in a batch.
 pub(super) type Run = [i64; SAMPLES_OF_A_BATCH];
@@ -30,6 +34,8 @@ pub(super) struct Scratch {
     runs: Vec<Run>,
     sections: Vec<u8>,
     out: Vec<u8>,
+    /// For whoever writes the samples.
+    pub sample: Vec<u8>,
 }
 
 /// More than this is given back after it was needed.
@@ -38,7 +44,7 @@ const SCRATCH_BYTES: usize = 2 << 20;
 impl Scratch {
     /// Whether it has grown so large that it is not to be kept.
     fn is_large(&self) -> bool {
-        self.runs.capacity() * size_of::<Run>() + self.place.capacity() * 4 > SCRATCH_BYTES
+        self.runs.capacity() * size_of::<Run>() + self.place.capacity() * 4 + self.sample.capacity() > SCRATCH_BYTES
     }
 }
 
@@ -70,28 +76,16 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Packs at most [`SAMPLES_OF_A_BATCH`] samples, oldest first.
-    pub fn pack(frames: &[FrameHead], bytes: &[u8], scratch: &mut Scratch) -> Self {
-        let Scratch { place, runs, sections, out } = scratch;
+    /// Packs at most [`SAMPLES_OF_A_BATCH`] samples, oldest first, of entities whose indices are below `indices`.
+    pub fn pack(frames: &[Frame], indices: usize, scratch: &mut Scratch) -> Self {
+        let Scratch { place, runs, sections, out, .. } = scratch;
         runs.clear();
         sections.clear();
         out.clear();
-        let mut indices = 0usize;
-        let samples = || {
-            let mut start = 0;
-            frames.iter().take(SAMPLES_OF_A_BATCH).enumerate().map(move |(number, frame)| {
-                let sample = bytes.get(start..frame.end).unwrap_or_default();
-                start = frame.end;
-                (number, sample)
-            })
-        };
-        for (_, sample) in samples() {
-            each_delta(sample, |index, _, _| indices = indices.max(index as usize + 1));
-        }
         place.clear();
         place.resize(indices * METRICS, 0);
-        for (number, sample) in samples() {
-            each_delta(sample, |index, metric, delta| {
+        for (number, frame) in frames.iter().take(SAMPLES_OF_A_BATCH).enumerate() {
+            each_delta(&frame.bytes, |index, metric, delta| {
                 let Some(place) = place.get_mut(metric * indices + index as usize) else { return };
                 if *place == 0 {
                     runs.push([0; SAMPLES_OF_A_BATCH]);
@@ -106,17 +100,24 @@ impl Batch {
         let mut mask = 0u64;
         let mut lengths = [0usize; METRICS];
         for ((metric, places), length) in place.chunks_exact(indices.max(1)).enumerate().zip(&mut lengths) {
-            let start = sections.len();
-            let mut next = 0;
-            for (index, place) in places.iter().enumerate().filter(|(_, place)| **place != 0) {
-                let Some(run) = (*place as usize).checked_sub(1).and_then(|place| runs.get(place)) else { continue };
-                put_varint(sections, (index - next) as u64);
-                put_run(sections, run);
-                next = index + 1;
+            if places.iter().all(|place| *place == 0) {
+                continue;
             }
+            let start = sections.len();
+            let mut coder = Coder::of(metric);
+            let mut bits = BitWriter::new(sections);
+            for place in places {
+                let run = (*place as usize).checked_sub(1).and_then(|place| runs.get(place));
+                bits.put(u64::from(run.is_some()), 1);
+                if let Some(run) = run {
+                    coder.put(&mut bits, run.get(..frames.len()).unwrap_or(run));
+                }
+            }
+            bits.finish();
             *length = sections.len() - start;
-            mask |= u64::from(*length > 0) << metric;
+            mask |= 1 << metric;
         }
+        put_varint(out, indices as u64);
         put_varint(out, frames.len() as u64);
         let (mut sequence, mut wall) = (0, 0);
         for frame in frames {
@@ -135,10 +136,11 @@ impl Batch {
         }
     }
 
-    /// Reads the samples' sequences and times into `heads`, oldest first, and gives the bytes behind them.
-    fn heads_into(&self, heads: &mut Vec<(u64, UnixNanos)>) -> &[u8] {
+    /// Its samples' sequences and times, oldest first, and the differences of one metric by index.
+    pub fn read(&self, metric: usize, heads: &mut Vec<(u64, UnixNanos)>, mut each: impl FnMut(usize, &Run)) {
         let mut bytes = &*self.bytes;
-        let count = varint(&mut bytes);
+        let indices = usize::try_from(varint(&mut bytes)).unwrap_or(0);
+        let count = usize::try_from(varint(&mut bytes)).unwrap_or(0);
         let (mut sequence, mut wall) = (0u64, 0u64);
         heads.clear();
         for _ in 0..count {
@@ -146,28 +148,23 @@ impl Batch {
             wall = wall.wrapping_add(varint(&mut bytes));
             heads.push((sequence, UnixNanos(wall)));
         }
-        bytes
-    }
-
-    /// Its samples' sequences and times, oldest first, and the differences of one metric by index.
-    pub fn read(&self, metric: usize, heads: &mut Vec<(u64, UnixNanos)>, mut each: impl FnMut(usize, &Run)) {
-        let mut bytes = self.heads_into(heads);
         let mask = varint(&mut bytes);
-        let (mut start, mut length) = (0usize, 0usize);
-        for of in super::frame::bits(mask) {
-            let section = usize::try_from(varint(&mut bytes)).unwrap_or(0);
-            match of.cmp(&metric) {
-                std::cmp::Ordering::Less => start = start.saturating_add(section),
-                std::cmp::Ordering::Equal => length = section,
-                std::cmp::Ordering::Greater => {}
-            }
+        if mask >> metric & 1 == 0 {
+            return;
         }
-        let mut section = bytes.get(start..start.saturating_add(length)).unwrap_or_default();
-        let mut next = 0usize;
-        while !section.is_empty() {
-            let index = next.saturating_add(usize::try_from(varint(&mut section)).unwrap_or(usize::MAX));
-            each(index, &take_run(&mut section));
-            next = index.saturating_add(1);
+        let mut start = 0usize;
+        for of in super::frame::bits(mask) {
+            let length = usize::try_from(varint(&mut bytes)).unwrap_or(0);
+            start += if of < metric { length } else { 0 };
+        }
+        let mut coder = Coder::of(metric);
+        let mut bits = BitReader::new(bytes.get(start..).unwrap_or_default());
+        for index in 0..indices {
+            if bits.take(1) == 1 {
+                let mut run = [0; SAMPLES_OF_A_BATCH];
+                coder.take(&mut bits, run.get_mut(..count).unwrap_or_default());
+                each(index, &run);
+            }
         }
     }
 
@@ -177,45 +174,75 @@ impl Batch {
     }
 }
 
-/// Which are zero; the bits per difference, and whether they are pages; the least one; the distances from it.
-fn put_run(out: &mut Vec<u8>, run: &Run) {
-    let changes = || run.iter().filter(|delta| **delta != 0);
-    let zeros = run.iter().rev().fold(0u64, |zeros, delta| zeros << 1 | u64::from(*delta == 0));
-    let pages = changes().all(|delta| delta % PAGE == 0);
-    let unit = if pages { PAGE } else { 1 };
-    let least = changes().min().copied().unwrap_or(0) / unit;
-    let most = changes().max().copied().unwrap_or(0) / unit;
-    let bits = width(most.wrapping_sub(least).cast_unsigned());
-    put_varint(out, zeros);
-    out.push(u8::try_from(bits).unwrap_or(64) | if pages { PAGES } else { 0 });
-    put_varint(out, zigzag(least));
-    let mut writer = BitWriter::new(out);
-    if pages {
-        changes().for_each(|delta| writer.put((delta / PAGE).wrapping_sub(least).cast_unsigned(), bits));
-    } else {
-        changes().for_each(|delta| writer.put(delta.wrapping_sub(least).cast_unsigned(), bits));
-    }
-    writer.finish();
+/// Codes the series of one metric, one after the other.
+///
+/// A series begins with one bit that says whether its differences are whole pages. Of each difference one bit says
+/// whether it is as the one before: zero, or not. If it is not zero, ones and a zero say how much longer or shorter it is
+/// than the one before that was not zero, and its bits follow without the highest.
+struct Coder {
+    /// Counters grow: their differences need no sign.
+    counter: bool,
+    /// Bits of the last difference that was not zero.
+    length: u32,
 }
 
-fn take_run(bytes: &mut &[u8]) -> Run {
-    let mut run = [0; SAMPLES_OF_A_BATCH];
-    let zeros = varint(bytes);
-    let Some((head, rest)) = bytes.split_first() else { return run };
-    *bytes = rest;
-    let least = unzigzag(varint(bytes));
-    let bits = u32::from(head & !PAGES).min(64);
-    let unit = if head & PAGES != 0 { PAGE } else { 1 };
-    let mut reader = BitReader::new(bytes);
-    let mut taken = 0usize;
-    for (number, delta) in run.iter_mut().enumerate() {
-        if zeros >> number & 1 == 0 {
-            *delta = least.wrapping_add(reader.take(bits).cast_signed()).wrapping_mul(unit);
-            taken += bits as usize;
+impl Coder {
+    fn of(metric: usize) -> Self {
+        let counter = Metric::ALL.get(metric).is_some_and(|metric| metric.info().kind == MetricKind::Counter);
+        Self { counter, length: 16 }
+    }
+
+    fn put(&mut self, bits: &mut BitWriter<'_>, run: &[i64]) {
+        let low = run.iter().fold(0, |low, delta| low | delta & (PAGE - 1));
+        let shift = if low == 0 { PAGE.trailing_zeros() } else { 0 };
+        bits.put(u64::from(low == 0), 1);
+        let mut was_zero = true;
+        for delta in run {
+            let is_zero = *delta == 0;
+            bits.put(u64::from(is_zero != was_zero), 1);
+            was_zero = is_zero;
+            if is_zero {
+                continue;
+            }
+            let delta = delta >> shift;
+            let number = if self.counter { delta.cast_unsigned() } else { zigzag(delta) };
+            let length = width(number);
+            let apart = zigzag(i64::from(length) - i64::from(self.length));
+            match u32::try_from(apart) {
+                Ok(apart) if apart < ESCAPE => bits.put((1 << apart) - 1, apart + 1),
+                _ => {
+                    bits.put((1 << ESCAPE) - 1, ESCAPE);
+                    bits.put(u64::from(length), LENGTH_BITS);
+                }
+            }
+            bits.put(number ^ 1 << (length - 1), length - 1);
+            self.length = length;
         }
     }
-    *bytes = bytes.get(taken.div_ceil(8)..).unwrap_or_default();
-    run
+
+    fn take(&mut self, bits: &mut BitReader<'_>, run: &mut [i64]) {
+        let shift = if bits.take(1) == 1 { PAGE.trailing_zeros() } else { 0 };
+        let mut was_zero = true;
+        for delta in run {
+            was_zero ^= bits.take(1) == 1;
+            if was_zero {
+                continue;
+            }
+            let apart = bits.peek().trailing_ones().min(ESCAPE);
+            if apart == ESCAPE {
+                bits.skip(ESCAPE);
+                self.length = u32::try_from(bits.take(LENGTH_BITS)).unwrap_or(1);
+            } else {
+                bits.skip(apart + 1);
+                let length = i64::from(self.length) + unzigzag(u64::from(apart));
+                self.length = u32::try_from(length).unwrap_or(1);
+            }
+            self.length = self.length.clamp(1, u64::BITS);
+            let number = bits.take(self.length - 1) | 1 << (self.length - 1);
+            let plain = if self.counter { number.cast_signed() } else { unzigzag(number) };
+            *delta = plain << shift;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -223,23 +250,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn deltas() -> impl Strategy<Value = Run> {
+        let delta = prop_oneof![
+            3 => Just(0i64), 2 => -100i64..100, 2 => 1_000_000i64..1_100_000,
+            2 => (-50i64..50).prop_map(|pages| pages * PAGE), 1 => any::<i64>(),
+        ];
+        proptest::collection::vec(delta, SAMPLES_OF_A_BATCH).prop_map(|run| run.try_into().unwrap())
+    }
+
     proptest! {
         #[test]
         fn differences_come_back_as_they_were_put(
-            deltas in proptest::collection::vec(
-                prop_oneof![Just(0i64), -100i64..100, (-50i64..50).prop_map(|pages| pages * PAGE), any::<i64>()],
-                SAMPLES_OF_A_BATCH,
-            ),
-            few in proptest::collection::vec(prop_oneof![4 => Just(0i64), 1 => -100i64..100], SAMPLES_OF_A_BATCH),
+            runs in proptest::collection::vec(deltas(), 0..20), metric in 0..METRICS, count in 1..=SAMPLES_OF_A_BATCH,
         ) {
-            let runs: [Run; 2] = [deltas.try_into().unwrap(), few.try_into().unwrap()];
             let mut bytes = Vec::new();
-            runs.iter().for_each(|run| put_run(&mut bytes, run));
-            let mut rest = bytes.as_slice();
+            let mut bits = BitWriter::new(&mut bytes);
+            let mut coder = Coder::of(metric);
+            runs.iter().for_each(|run| coder.put(&mut bits, &run[..count]));
+            bits.finish();
+            let mut bits = BitReader::new(&bytes);
+            let mut coder = Coder::of(metric);
             for run in runs {
-                prop_assert_eq!(take_run(&mut rest), run);
+                let mut taken = vec![0; count];
+                coder.take(&mut bits, &mut taken);
+                prop_assert_eq!(&taken, &run[..count]);
             }
-            prop_assert!(rest.is_empty());
+            prop_assert!(!bits.overrun());
+        }
+
+        #[test]
+        fn any_bits_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let mut bits = BitReader::new(&bytes);
+            let mut coder = Coder::of(0);
+            (0..9).for_each(|_| coder.take(&mut bits, &mut [0; SAMPLES_OF_A_BATCH]));
         }
     }
 }

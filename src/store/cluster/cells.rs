@@ -97,20 +97,39 @@ impl Table {
     }
 
     /// Changes one cell.
-    #[inline]
+    #[cfg(test)]
     pub fn set(&mut self, row: u16, metric: usize, cell: u64) {
-        let (mut start, mut width) = self.widths.of(metric);
-        let needed = width_of(cell);
-        if usize::from(needed) > width {
-            self.widen(metric, needed);
-            (start, width) = self.widths.of(metric);
+        let before = self.get(row, metric);
+        self.add(row, metric, cell.wrapping_sub(before).cast_signed());
+    }
+
+    /// Adds a difference to one cell.
+    #[inline]
+    pub fn add(&mut self, row: u16, metric: usize, delta: i64) {
+        if !self.add_in_place(row, metric, delta) {
+            let cell = self.get(row, metric).wrapping_add_signed(delta);
+            self.widen(metric, width_of(cell));
+            self.add_in_place(row, metric, delta);
         }
+    }
+
+    /// `false` when the sum needs more bytes than there are.
+    #[inline]
+    fn add_in_place(&mut self, row: u16, metric: usize, delta: i64) -> bool {
+        let (start, width) = self.widths.of(metric);
         let at = usize::from(row) * self.widths.stride + start;
-        if let Some(bytes) = self.bytes.get_mut(at..at + width) {
-            for (byte, new) in bytes.iter_mut().zip(cell.to_le_bytes()) {
-                *byte = new;
-            }
+        let place = self.bytes.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut::<8>());
+        let Some(place) = place.filter(|_| width > 0) else { return delta == 0 };
+        // The bytes behind the cell are others' and go back as they were.
+        let own = u64::MAX >> (64 - 8 * width);
+        let word = u64::from_le_bytes(*place);
+        let cell = (word & own).wrapping_add_signed(delta);
+        *place = (word & !own | cell & own).to_le_bytes();
+        if cell & !own == 0 {
+            return true;
         }
+        *place = word.to_le_bytes();
+        false
     }
 
     #[cold]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cells::Table;
-use super::entity::{NONE, Refusal, Slot, Slots, Standing, Who};
+use super::entity::{NONE, POD, Refusal, Slot, Slots, Standing, Who, low_half};
 use super::frame::{self, Changes};
 use super::metric::{Metric, MetricKind, MetricSet};
-use super::past::Past;
+use super::past::{OWN_OF_PODS, Past};
 use super::protobuf::Malformed;
 use super::push::{Born, BornKind, MOST_ENTITIES, Push, Sample};
 use super::record::Readings;
@@ -140,30 +140,31 @@ impl Chain {
         self.sequence = sample.sequence;
         self.wall = sample.wall;
         self.deltas.clear();
+        self.deltas.reserve_exact(sample.changes.delta_bytes().len());
         self.deltas.extend_from_slice(sample.changes.delta_bytes());
-        self.past.begin(sample.sequence, sample.wall);
-        for changed in sample.changes.walk() {
-            let Some(slot) = u16::try_from(changed.index).ok().and_then(|index| self.slots.get_mut(index)) else {
+        let mut walk = sample.changes.walk();
+        while let Some((index, mask)) = walk.entity() {
+            let Some(slot) = u16::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) else {
+                walk.skip(mask.count_ones());
                 continue;
             };
-            slot.changed = sample.sequence;
-            slot.mask = changed.mask;
-            slot.offset = u32::try_from(changed.offset).unwrap_or(u32::MAX);
             let kind = slot.who.kind();
+            slot.changed = low_half(sample.sequence);
+            slot.mask = mask;
+            slot.offset = u32::try_from(walk.offset()).unwrap_or(u32::MAX);
             let Some(table) = self.tables.get_mut(kind) else { continue };
-            let mut entity = self.past.entity(changed.index, kind);
-            let mut deltas = changed.deltas;
-            for metric in frame::bits(changed.mask) {
-                let delta = deltas.take();
-                if metric < Metric::ALL.len() {
-                    let before = table.get(slot.row, metric);
-                    table.set(slot.row, metric, before.wrapping_add_signed(delta));
-                    entity.delta(metric, delta);
+            let kept = self.past.entity(index, kind, mask);
+            for metric in frame::bits(mask & MetricSet::ALL.bits()) {
+                let delta = walk.delta();
+                table.add(slot.row, metric, delta);
+                if kept >> metric & 1 == 1 {
+                    self.past.delta(delta);
                 }
             }
-            entity.finish();
+            // Metrics that are not known here have the highest numbers.
+            walk.skip((mask & !MetricSet::ALL.bits()).count_ones());
         }
-        self.past.end();
+        self.past.end(sample.sequence, sample.wall);
     }
 
     fn add(&mut self, born: &Born<'_>, sequence: u64, resolve: &impl Resolve) {
@@ -180,8 +181,8 @@ impl Chain {
         let slot = Slot {
             who,
             started: born.started,
-            born: sequence,
-            changed: 0,
+            born: low_half(sequence),
+            changed: low_half(sequence),
             mask: 0,
             offset: 0,
             row,
@@ -220,7 +221,7 @@ impl Chain {
 
     /// The newest values of the entity in `slot` and those at the beginning of its window.
     pub fn readings(&self, slot: &Slot, wanted: MetricSet) -> Readings {
-        let born_now = slot.born == self.sequence;
+        let born_now = slot.born == low_half(self.sequence);
         let started_within = self.earlier.is_some_and(|earlier| earlier <= slot.started) && slot.started < self.wall;
         let window = match self.earlier {
             Some(_) if born_now && started_within => nanos_between(slot.started, self.wall),
@@ -228,25 +229,22 @@ impl Chain {
             _ => Duration::ZERO,
         };
         let Some(table) = self.tables.get(slot.who.kind()) else { return Readings::default() };
-        let changed_now = if slot.changed == self.sequence { slot.mask } else { 0 };
+        let changed_now = if slot.changed == low_half(self.sequence) { slot.mask } else { 0 };
         let mut deltas = Changes::of_deltas(&self.deltas).deltas_from(slot.offset as usize);
         let mut undone = 0u64;
-        let shown = wanted.bits() & table.present();
+        // Without metrics that are a pod's own its containers say it all, and its row need not be looked at.
+        let none = slot.who.kind() == POD && wanted.bits() & OWN_OF_PODS.bits() == 0;
+        let shown = if none { 0 } else { wanted.bits() & table.present() };
         let mut values = Vec::with_capacity(shown.count_ones() as usize);
-        for metric in Metric::ALL {
-            let number = *metric as usize;
-            if shown >> number & 1 == 0 {
-                continue;
-            }
+        for number in frame::bits(shown) {
+            let Some(metric) = Metric::ALL.get(number) else { continue };
             let newest = table.get(slot.row, number);
             let mut earlier = newest;
-            // Differences stand one after the other: those of metrics before this one are passed over.
-            for bit in frame::bits(changed_now & !undone & (u64::MAX >> (63 - number))) {
-                let delta = deltas.take();
-                if bit == number {
-                    earlier = newest.wrapping_add_signed(delta.wrapping_neg());
-                }
-                undone |= 1 << bit;
+            if changed_now >> number & 1 == 1 {
+                // Differences stand one after the other: those of metrics between are passed over.
+                deltas.skip((changed_now & !undone & ((1 << number) - 1)).count_ones());
+                earlier = newest.wrapping_add_signed(deltas.take().wrapping_neg());
+                undone = u64::MAX >> (63 - number);
             }
             let Some(value) = frame::value(newest) else { continue };
             let earlier = match metric.info().kind {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::batch::Scratches;
 use super::chain::Resolve;
-use super::directory::Directory;
+use super::directory::{Directory, KnownPod};
 use super::entity::{Claim, NODE, Refusal, Slot, Standing, Who};
 use super::metric::MetricSet;
 use super::node::{NodeCell, NodeState, PushRefused, Pushed, nanos};
@@ -237,7 +237,7 @@ impl ClusterStore {
     /// The pod of a name, as the API server knows it.
     #[must_use]
     pub fn pod_record(&self, namespace: &str, name: &str) -> Option<Arc<PodRecord>> {
-        self.directory().pod(namespace, name).cloned()
+        self.directory().pod(namespace, name).map(|known| known.record.clone())
     }
 
     /// The node of a name, as the API server knows it.
@@ -359,7 +359,8 @@ impl ClusterStore {
         cells.iter().filter_map(|cell| self.node_usage(&cell.state(), now, MetricSet::ALL)).collect()
     }
 
-    fn pod_usage(&self, pod: &Arc<PodRecord>, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
+    fn pod_usage(&self, known: &KnownPod, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
+        let pod = &known.record;
         if pod.finished {
             return None;
         }
@@ -369,7 +370,8 @@ impl ClusterStore {
             return None;
         }
         let slots = &state.chain.slots;
-        let (index, slot) = slots.believed(pod)?;
+        let (index, slot) = slots.believed(pod, known.slot.load(Ordering::Relaxed))?;
+        known.slot.store(index, Ordering::Relaxed);
         let mut containers: Vec<(Arc<str>, &Slot)> = slots
             .containers(index)
             .filter_map(|(_, slot)| match &slot.who {
@@ -393,10 +395,11 @@ impl ClusterStore {
         self.pod_with(namespace, name, now, MetricSet::ALL)
     }
 
-    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper.
+    /// As [`ClusterStore::pod`], with the `wanted` metrics only, which is cheaper. The pod's own readings have no values
+    /// when none of them is a pod's own (network, pressure, ephemeral storage).
     #[must_use]
     pub fn pod_with(&self, namespace: &str, name: &str, now: UnixNanos, wanted: MetricSet) -> Option<PodUsage> {
-        let pod = self.pod_record(namespace, name)?;
+        let pod = self.directory().pod(namespace, name).cloned()?;
         self.pod_usage(&pod, now, wanted)
     }
 
@@ -405,7 +408,7 @@ impl ClusterStore {
         self.each_pod_of(namespace, now, MetricSet::ALL, &|_| true, each);
     }
 
-    /// As [`ClusterStore::each_pod`], with the `wanted` metrics of the `chosen` pods only, which is much cheaper.
+    /// As [`ClusterStore::each_pod`], with the `wanted` metrics of the `chosen` pods only, as in [`ClusterStore::pod_with`].
     pub fn each_pod_of(
         &self,
         namespace: Option<&str>,
@@ -414,11 +417,11 @@ impl ClusterStore {
         chosen: &dyn Fn(&PodRecord) -> bool,
         each: &mut dyn FnMut(PodUsage),
     ) {
-        let mut last: Option<Arc<PodRecord>> = None;
+        let mut last: Option<Arc<KnownPod>> = None;
         loop {
-            let after = last.as_ref().map(|pod| (&pod.namespace, &pod.name));
+            let after = last.as_ref().map(|pod| (&pod.record.namespace, &pod.record.name));
             let pods = self.directory().pods_after(namespace, after, PODS_AT_A_TIME);
-            for pod in pods.iter().filter(|pod| chosen(pod)) {
+            for pod in pods.iter().filter(|pod| chosen(&pod.record)) {
                 if let Some(usage) = self.pod_usage(pod, now, wanted) {
                     each(usage);
                 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::entity::Refusal;
 use super::push::Born;
@@ -50,12 +51,20 @@ impl Interner {
     }
 }
 
+/// A pod, and where it stands among its node's entities.
+#[derive(Debug)]
+pub(super) struct KnownPod {
+    pub record: Arc<PodRecord>,
+    /// Where it stood when it was last looked up: it is seldom elsewhere.
+    pub slot: AtomicU16,
+}
+
 /// Nodes and pods as the API server knows them.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     nodes: HashMap<Arc<str>, Arc<NodeRecord>>,
-    by_uid: HashMap<Arc<str>, Arc<PodRecord>>,
-    by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<PodRecord>>>,
+    by_uid: HashMap<Arc<str>, Arc<KnownPod>>,
+    by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<KnownPod>>>,
     /// Every node and pod that there is was put here at least once.
     pub synced: bool,
     pub interner: Interner,
@@ -102,18 +111,22 @@ impl Directory {
             },
             finished: pod.finished,
         });
-        let before = self.by_uid.insert(own.uid.clone(), own.clone());
+        let before = self.by_uid.get(&own.uid).cloned();
+        let slot = before.as_ref().map_or(0, |before| before.slot.load(Ordering::Relaxed));
+        let known = Arc::new(KnownPod { record: own.clone(), slot: AtomicU16::new(slot) });
+        self.by_uid.insert(own.uid.clone(), known.clone());
+        let before = before.map(|before| before.record.clone());
         if let Some(before) = &before
             && (&before.namespace, &before.name) != (&own.namespace, &own.name)
         {
             self.forget_name(before);
         }
-        self.by_name.entry(own.namespace.clone()).or_default().insert(own.name.clone(), own);
+        self.by_name.entry(own.namespace.clone()).or_default().insert(own.name.clone(), known);
         before
     }
 
     pub fn remove_pod(&mut self, uid: &str) -> Option<Arc<PodRecord>> {
-        let pod = self.by_uid.remove(uid)?;
+        let pod = self.by_uid.remove(uid)?.record.clone();
         self.forget_name(&pod);
         Some(pod)
     }
@@ -121,7 +134,7 @@ impl Directory {
     /// Another pod may have the name by now.
     fn forget_name(&mut self, pod: &PodRecord) {
         if let Some(pods) = self.by_name.get_mut(&pod.namespace) {
-            if pods.get(&pod.name).is_some_and(|named| named.uid == pod.uid) {
+            if pods.get(&pod.name).is_some_and(|named| named.record.uid == pod.uid) {
                 pods.remove(&pod.name);
             }
             if pods.is_empty() {
@@ -131,10 +144,10 @@ impl Directory {
     }
 
     pub fn pod_of_uid(&self, uid: &str) -> Option<&Arc<PodRecord>> {
-        self.by_uid.get(uid)
+        self.by_uid.get(uid).map(|known| &known.record)
     }
 
-    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<PodRecord>> {
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<KnownPod>> {
         self.by_name.get(namespace)?.get(name)
     }
 
@@ -154,7 +167,7 @@ impl Directory {
         namespace: Option<&str>,
         after: Option<(&Arc<str>, &Arc<str>)>,
         most: usize,
-    ) -> Vec<Arc<PodRecord>> {
+    ) -> Vec<Arc<KnownPod>> {
         let mut found = Vec::with_capacity(most.min(self.by_uid.len()));
         let first: Bound<&str> = match (after, namespace) {
             (Some((namespace, _)), _) => Bound::Included(namespace),
@@ -179,7 +192,7 @@ impl Directory {
 
     /// Whether a pod that `node` speaks of is the API server's pod.
     pub fn judge(&self, node: &str, namespace: &str, name: &str, uid: &str) -> Result<Arc<PodRecord>, Refusal> {
-        match self.by_uid.get(uid) {
+        match self.pod_of_uid(uid) {
             Some(pod) if *pod.namespace != *namespace || *pod.name != *name => Err(Refusal::WrongName),
             Some(pod) if *pod.node != *node => Err(Refusal::OtherNode),
             Some(pod) => Ok(pod.clone()),

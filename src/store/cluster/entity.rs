@@ -137,10 +137,10 @@ pub(super) struct Slot {
     pub who: Who,
     /// When it began; zero when that is not known.
     pub started: UnixNanos,
-    /// Sequence of the sample that it was born in.
-    pub born: u64,
-    /// Sequence of the newest sample that changed it, that sample's mask of it, and where its differences begin.
-    pub changed: u64,
+    /// Low half of the sequence of the sample that it was born in.
+    pub born: u32,
+    /// Low half of the sequence of the newest sample that changed it, its mask there, and where its differences begin.
+    pub changed: u32,
     pub mask: u64,
     pub offset: u32,
     /// Its row in the table of its kind.
@@ -148,6 +148,12 @@ pub(super) struct Slot {
     /// A pod's first container, a container's next one of the same pod.
     pub first: u16,
     pub next: u16,
+}
+
+/// The half of a sequence by which a slot tells the newest sample from all others.
+pub(super) const fn low_half(sequence: u64) -> u32 {
+    let [a, b, c, d, ..] = sequence.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// All of a node's entities.
@@ -227,17 +233,11 @@ impl Slots {
             .map(|(i, _)| i)
     }
 
-    /// The slot that is believed to be this pod.
-    pub fn believed(&self, pod: &Arc<PodRecord>) -> Option<(u16, &Slot)> {
-        let all = || {
-            self.iter().filter_map(|(index, slot)| match &slot.who {
-                Who::Pod(Standing::Believed(believed)) => Some((index, slot, believed)),
-                _ => None,
-            })
-        };
-        // Most often it is the very same record; only one that was replaced just now has to be compared.
-        let same = all().find(|(.., believed)| Arc::ptr_eq(believed, pod));
-        same.or_else(|| all().find(|(.., believed)| believed.uid == pod.uid)).map(|(index, slot, _)| (index, slot))
+    /// The slot that is believed to be this pod; it may stand where it stood before.
+    pub fn believed(&self, pod: &PodRecord, before: u16) -> Option<(u16, &Slot)> {
+        let is_it = |slot: &Slot| matches!(&slot.who, Who::Pod(Standing::Believed(own)) if own.uid == pod.uid);
+        let same = self.get(before).filter(|slot| is_it(slot));
+        same.map(|slot| (before, slot)).or_else(|| self.iter().find(|(_, slot)| is_it(slot)))
     }
 
     /// Bytes that it keeps on the heap, without strings.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::ClusterStore;
 use super::chain::Chain;
-use super::entity::{Claim, Slot, Who};
+use super::entity::{Claim, Slot, Who, low_half};
 use super::frame::{self, Cells, Changes, ChangesWriter};
 use super::metric::Metric;
 use super::past::{Gone, OWN_OF_PODS, Whose, each_delta};
@@ -104,13 +104,11 @@ fn steps(chain: &Chain) -> Vec<Step> {
             });
         }
     }
-    let mut start = 0;
     for frame in &chain.past.frames {
         let mut changes = Vec::new();
-        each_delta(chain.past.bytes.get(start..frame.end).unwrap_or_default(), |index, metric, delta| {
+        each_delta(&frame.bytes, |index, metric, delta| {
             changes.extend(change(index as usize, metric, delta));
         });
-        start = frame.end;
         steps.push(Step { sequence: frame.sequence, wall: frame.wall, changes });
     }
     steps
@@ -125,7 +123,7 @@ fn newest(chain: &Chain, slot: &Slot) -> (Cells, Vec<(usize, i64)>) {
         }
     }
     let mut unkept = Vec::new();
-    if slot.changed == chain.sequence && matches!(slot.who, Who::Pod(_)) {
+    if slot.changed == low_half(chain.sequence) && matches!(slot.who, Who::Pod(_)) {
         let mut deltas = Changes::of_deltas(&chain.deltas).deltas_from(slot.offset as usize);
         for metric in frame::bits(slot.mask) {
             let delta = deltas.take();
@@ -175,7 +173,8 @@ fn lives(chain: &Chain, steps: &mut [Step]) -> Vec<Life> {
             },
         };
         last.changes.extend(unkept.into_iter().filter_map(|(metric, delta)| change(index.into(), metric, delta)));
-        let from = slot.born.max(oldest);
+        let age = low_half(chain.sequence).wrapping_sub(slot.born);
+        let from = chain.sequence.saturating_sub(age.into()).max(oldest);
         lives.push(Life { index, from, until: u64::MAX, who, started: slot.started, cells });
     }
     let mut pods: HashMap<Arc<str>, Vec<(u64, u64, u16)>> = HashMap::new();

@@ -134,7 +134,7 @@ impl<'a> Changes<'a> {
     /// Begins to read; only what passed [`Changes::check`] is sure to have a difference for each bit.
     #[must_use]
     pub fn walk(self) -> Walk<'a> {
-        Walk { changes: self, deltas: self.deltas, next: 0 }
+        Walk { gaps: self.gaps, masks: self.masks, deltas: Deltas(self.deltas), total: self.deltas.len(), next: 0 }
     }
 
     /// The differences from `offset` on, for one entity.
@@ -159,40 +159,42 @@ impl<'a> Changes<'a> {
 /// Goes through the entities of a [`Changes`].
 #[derive(Debug, Clone)]
 pub struct Walk<'a> {
-    changes: Changes<'a>,
-    deltas: &'a [u8],
+    gaps: &'a [u8],
+    masks: &'a [u8],
+    deltas: Deltas<'a>,
+    total: usize,
     next: u32,
 }
 
-/// One entity's part of a sample's changes.
-#[derive(Debug, Clone, Copy)]
-pub struct Changed<'a> {
-    /// Index of the entity.
-    pub index: u32,
-    /// A bit for each metric that changed.
-    pub mask: u64,
-    /// Where its differences begin in the list of all.
-    pub offset: usize,
-    /// Its differences, one for each bit from the lowest, and those of the entities behind it.
-    pub deltas: Deltas<'a>,
-}
-
-impl<'a> Iterator for Walk<'a> {
-    type Item = Changed<'a>;
-
+impl Walk<'_> {
+    /// The next entity's index, and a bit for each metric that changed. All differences of the one before it have to be
+    /// taken by then.
     #[inline]
-    fn next(&mut self) -> Option<Changed<'a>> {
-        if self.changes.gaps.is_empty() || self.changes.masks.is_empty() {
+    pub fn entity(&mut self) -> Option<(u32, u64)> {
+        if self.gaps.is_empty() || self.masks.is_empty() {
             return None;
         }
-        let gap = u32::try_from(varint(&mut self.changes.gaps)).ok()?;
+        let gap = u32::try_from(varint(&mut self.gaps)).ok()?;
         let index = self.next.checked_add(gap)?;
-        let mask = varint(&mut self.changes.masks);
-        let offset = self.changes.deltas.len() - self.deltas.len();
-        let deltas = Deltas(self.deltas);
-        self.deltas = skip_varints(self.deltas, mask.count_ones());
         self.next = index.saturating_add(1);
-        Some(Changed { index, mask, offset, deltas })
+        Some((index, varint(&mut self.masks)))
+    }
+
+    /// The next difference of the entity.
+    #[inline]
+    pub fn delta(&mut self) -> i64 {
+        self.deltas.take()
+    }
+
+    /// Where the next difference stands in the list of all.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.total - self.deltas.0.len()
+    }
+
+    /// Passes over so many differences.
+    pub fn skip(&mut self, count: u32) {
+        self.deltas.skip(count);
     }
 }
 
@@ -205,6 +207,12 @@ impl Deltas<'_> {
     #[inline]
     pub fn take(&mut self) -> i64 {
         super::protobuf::unzigzag(varint(&mut self.0))
+    }
+
+    /// Passes over so many differences.
+    #[inline]
+    pub fn skip(&mut self, count: u32) {
+        self.0 = skip_varints(self.0, count);
     }
 }
 

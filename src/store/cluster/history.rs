@@ -356,8 +356,7 @@ fn walk_back(chain: &Chain, until: UnixNanos, holds: u64, local: &mut Local<'_, 
     for (number, frame) in past.frames.iter().enumerate().rev() {
         let before = number.checked_sub(1).and_then(|before| past.frames.get(before));
         let earlier = before.map(|before| before.wall).or(past.batches.back().map(|batch| batch.newest));
-        let bytes = past.bytes.get(before.map_or(0, |before| before.end)..frame.end).unwrap_or_default();
-        each_delta_of(bytes, metric, |index, delta| back.delta(index as usize, delta));
+        each_delta_of(&frame.bytes, metric, |index, delta| back.delta(index as usize, delta));
         back.sample(frame.sequence, frame.wall.0, earlier.map(|earlier| earlier.0));
     }
     let mut heads = Vec::with_capacity(SAMPLES_OF_A_BATCH);

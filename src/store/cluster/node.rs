@@ -148,11 +148,15 @@ impl NodeState {
         };
         self.sent = push.sent();
         let mut others = false;
-        for sample in fresh {
-            others |= sample.born().next().is_some() || sample.gone().next().is_some();
-            self.chain.apply(sample, resolve);
-            self.chain.past.pack_if_full(scratches);
-        }
+        scratches.with(|scratch| {
+            self.chain.past.swap_buffer(&mut scratch.sample);
+            for sample in fresh {
+                others |= sample.born().next().is_some() || sample.gone().next().is_some();
+                self.chain.apply(sample, resolve);
+                self.chain.past.pack_if_full(scratch);
+            }
+            self.chain.past.swap_buffer(&mut scratch.sample);
+        });
         if others {
             self.refused = self.chain.refused();
         }

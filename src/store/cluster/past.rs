@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::batch::{Batch, Scratches};
+use super::batch::{Batch, Scratch};
 use super::cells::Table;
 use super::entity::{POD, Slot, Standing, Who};
 use super::frame;
@@ -37,15 +37,15 @@ pub(super) const OWN_OF_PODS: MetricSet = MetricSet::of(&[
 /// Memory changes by pages; that is told by one bit.
 const PAGE: i64 = 4096;
 
-/// Samples that are packed together. More of them share the heads of their series; fewer wait unpacked.
-pub(super) const SAMPLES_OF_A_BATCH: usize = 16;
+/// Samples that are packed together: those that wait take more bytes, and a batch is forgotten as a whole.
+pub(super) const SAMPLES_OF_A_BATCH: usize = 10;
 
-/// When one sample was read, and where its differences end.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FrameHead {
+/// One sample that waits to be packed.
+#[derive(Debug)]
+pub(super) struct Frame {
     pub sequence: u64,
     pub wall: UnixNanos,
-    pub end: usize,
+    pub bytes: Box<[u8]>,
 }
 
 /// Whose history a set of cells belongs to, when it is gone.
@@ -76,27 +76,21 @@ pub(super) struct Gone {
 pub(super) struct Past {
     /// Packed ones, oldest first.
     pub batches: VecDeque<Batch>,
-    /// Those that are not packed yet, oldest first, and their bytes.
-    pub frames: Vec<FrameHead>,
-    pub bytes: Vec<u8>,
+    /// Those that are not packed yet, oldest first.
+    pub frames: Vec<Frame>,
+    /// The differences that are being told.
+    bytes: Vec<u8>,
     /// Entities that are gone, in the order in which they went.
     pub gone: VecDeque<Gone>,
     next: u32,
-    deltas: Vec<u8>,
-}
-
-/// Writes one entity's differences of one sample.
-pub(super) struct EntityWriter<'a> {
-    past: &'a mut Past,
-    index: u32,
-    kept: u64,
-    mask: u64,
+    /// Indices of those that wait are below it.
+    indices: u32,
 }
 
 impl Past {
-    pub fn begin(&mut self, sequence: u64, wall: UnixNanos) {
-        self.next = 0;
-        self.frames.push(FrameHead { sequence, wall, end: self.bytes.len() });
+    /// Lends the memory that a sample is written in.
+    pub fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
+        std::mem::swap(&mut self.bytes, buffer);
     }
 
     /// When its oldest sample was read.
@@ -111,12 +105,11 @@ impl Past {
     }
 
     /// Packs the samples that wait, when they are enough.
-    pub fn pack_if_full(&mut self, scratches: &Scratches) {
+    pub fn pack_if_full(&mut self, scratch: &mut Scratch) {
         if self.frames.len() >= SAMPLES_OF_A_BATCH {
-            let (frames, bytes) = (&self.frames, &self.bytes);
-            scratches.with(|scratch| self.batches.push_back(Batch::pack(frames, bytes, scratch)));
+            let indices = std::mem::take(&mut self.indices) as usize;
+            self.batches.push_back(Batch::pack(&self.frames, indices, scratch));
             self.frames.clear();
-            self.bytes.clear();
         }
     }
 
@@ -140,20 +133,37 @@ impl Past {
     pub fn heap_bytes(&self) -> usize {
         let packed: usize = self.batches.iter().map(Batch::heap_bytes).sum();
         let gone: usize = self.gone.iter().map(|gone| size_of::<Gone>() + gone.cells.len() * 8).sum();
-        packed + gone + self.bytes.capacity() + self.frames.capacity() * size_of::<FrameHead>()
+        let waiting: usize = self.frames.iter().map(|frame| frame.bytes.len()).sum();
+        packed + gone + waiting + self.frames.capacity() * size_of::<Frame>()
     }
 
-    pub fn entity(&mut self, index: u32, kind: usize) -> EntityWriter<'_> {
-        self.deltas.clear();
-        let kept = if kind == POD { OWN_OF_PODS } else { MetricSet::ALL };
-        EntityWriter { past: self, index, kept: kept.bits(), mask: 0 }
-    }
-
-    pub fn end(&mut self) {
-        let end = self.bytes.len();
-        if let Some(frame) = self.frames.last_mut() {
-            frame.end = end;
+    /// Begins with an entity; the differences of the metrics that it answers are to be told, ascending.
+    pub fn entity(&mut self, index: u32, kind: usize, mask: u64) -> u64 {
+        let kept = mask & if kind == POD { OWN_OF_PODS } else { MetricSet::ALL }.bits();
+        if kept != 0 {
+            put_varint(&mut self.bytes, u64::from(index.saturating_sub(self.next)));
+            put_varint(&mut self.bytes, kept);
+            self.next = index.saturating_add(1);
+            self.indices = self.indices.max(self.next);
         }
+        kept
+    }
+
+    /// The next difference of the entity.
+    #[inline]
+    pub fn delta(&mut self, delta: i64) {
+        if delta & (PAGE - 1) == 0 {
+            put_tagged(&mut self.bytes, zigzag(delta / PAGE), 1);
+        } else {
+            put_tagged(&mut self.bytes, zigzag(delta), 0);
+        }
+    }
+
+    /// All differences of a sample were told.
+    pub fn end(&mut self, sequence: u64, wall: UnixNanos) {
+        self.frames.push(Frame { sequence, wall, bytes: self.bytes.as_slice().into() });
+        self.bytes.clear();
+        self.next = 0;
     }
 
     /// Keeps the last cells of one that goes.
@@ -169,31 +179,6 @@ impl Past {
         let mask = cells.clone().rev().fold(0, |mask, cell| mask << 1 | u64::from(cell != 0));
         let cells = cells.filter(|cell| *cell != 0).collect();
         self.gone.push_back(Gone { index, sequence, started: slot.started, whose, mask, cells });
-    }
-}
-
-impl EntityWriter<'_> {
-    #[inline]
-    pub fn delta(&mut self, metric: usize, delta: i64) {
-        if self.kept >> metric & 1 == 0 {
-            return;
-        }
-        self.mask |= 1 << metric;
-        if delta % PAGE == 0 {
-            put_tagged(&mut self.past.deltas, zigzag(delta / PAGE), 1);
-        } else {
-            put_tagged(&mut self.past.deltas, zigzag(delta), 0);
-        }
-    }
-
-    pub fn finish(self) {
-        let past = self.past;
-        if self.mask != 0 {
-            put_varint(&mut past.bytes, u64::from(self.index.saturating_sub(past.next)));
-            put_varint(&mut past.bytes, self.mask);
-            past.bytes.extend_from_slice(&past.deltas);
-            past.next = self.index.saturating_add(1);
-        }
     }
 }
 

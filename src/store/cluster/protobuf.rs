@@ -3,7 +3,7 @@
 //! In: bytes that anybody may have sent. Out: fields, or what is wrong with them. It allocates nothing, whatever lengths
 //! the bytes declare, and never panics. Next: [`super::frame`], [`super::push`].
 
-pub(super) use crate::store::wire::{put_varint, unzigzag, zigzag};
+pub(super) use crate::store::wire::{unzigzag, zigzag};
 
 /// What is wrong with a push's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,35 @@ pub struct Malformed(pub &'static str);
 /// behind the end there are zeros: so a list has as many numbers as it has such bytes.
 #[inline]
 pub(super) fn varint(bytes: &mut &[u8]) -> u64 {
+    match bytes.split_first() {
+        Some((byte, rest)) if *byte < 0x80 => {
+            *bytes = rest;
+            u64::from(*byte)
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+#[inline]
+fn long_varint(bytes: &mut &[u8]) -> u64 {
+    // Eight bytes at a time: where the number ends is the first byte without a high bit.
+    if let Some(word) = bytes.first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends != 0 {
+            let length = (ends.trailing_zeros() / 8 + 1) as usize;
+            *bytes = bytes.get(length..).unwrap_or_default();
+            let mut word = word & (ends ^ ends.wrapping_sub(1)) & 0x7f7f_7f7f_7f7f_7f7f;
+            word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+            word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+            return (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
+        }
+    }
+    slow_varint(bytes)
+}
+
+#[cold]
+fn slow_varint(bytes: &mut &[u8]) -> u64 {
     let (mut value, mut shift) = (0u64, 0u32);
     while let Some((byte, rest)) = bytes.split_first() {
         *bytes = rest;
@@ -24,6 +53,15 @@ pub(super) fn varint(bytes: &mut &[u8]) -> u64 {
         shift = shift.saturating_add(7);
     }
     value
+}
+
+/// Appends a number as the least bytes that it needs.
+#[inline]
+pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    match u8::try_from(value) {
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        _ => crate::store::wire::put_varint(out, value),
+    }
 }
 
 /// What is behind the next `count` numbers.
@@ -100,5 +138,35 @@ impl<'a> Iterator for Fields<'a> {
             self.0 = &[];
         }
         Some(field.ok_or(Malformed("the body ends within a field, or is no protobuf at all")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_alike_at_the_end_and_before_it(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
+            let (mut fast, mut slow) = (bytes.as_slice(), bytes.as_slice());
+            while !slow.is_empty() {
+                prop_assert_eq!(varint(&mut fast), slow_varint(&mut slow));
+                prop_assert_eq!(fast, slow);
+            }
+            prop_assert_eq!(skip_varints(&bytes, 0), bytes.as_slice());
+        }
+
+        #[test]
+        fn numbers_come_back_and_are_passed_over(numbers in proptest::collection::vec((any::<u64>(), 0u32..64), 0..20)) {
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|(number, shift)| put_varint(&mut bytes, number >> shift));
+            let mut rest = bytes.as_slice();
+            for (place, (number, shift)) in (0u32..).zip(&numbers) {
+                prop_assert_eq!(skip_varints(&bytes, place), rest);
+                prop_assert_eq!(varint(&mut rest), number >> shift);
+            }
+            prop_assert!(rest.is_empty());
+        }
     }
 }

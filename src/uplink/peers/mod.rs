@@ -93,7 +93,7 @@ impl Shared {
 pub enum Fill {
     /// Other replicas have not been looked for yet, or one of them is being asked.
     Pending,
-    /// There was none to ask.
+    /// There was none to ask, or none that holds anything.
     Alone,
     /// Everything that another replica holds is held here.
     Filled,
@@ -220,6 +220,8 @@ impl Peers {
             let mut taken = Taken::default();
             let fetched = link.fetch(&self.shared, |push| serve::take_one(&self.shared, push, &mut taken)).await;
             match fetched {
+                // It has just started, too: there is nothing to be had from it, and nothing to wait for.
+                Ok(0) => {}
                 Ok(pushes) => {
                     tracing::info!(peer = %link.address, pushes, accepted = taken.accepted, "filled from another replica");
                     self.fill.store(Arc::new(Fill::Filled));

@@ -191,6 +191,16 @@ async fn a_new_replica_fills_itself_and_goes_on_with_the_agents_next_push() {
 }
 
 #[tokio::test]
+async fn a_replica_that_is_told_nothing_waits_for_agents() {
+    let ca = authority();
+    let ((listener_1, address_1), (listener_2, _)) = (listener(), listener());
+    let _empty = replica(&ca, listener_1, None);
+    let second = replica(&ca, listener_2, Some(address_1));
+    until("it has asked", || second.peers.filled() != Fill::Pending).await;
+    assert_eq!(second.peers.filled(), Fill::Alone);
+}
+
+#[tokio::test]
 async fn a_replica_that_missed_something_is_told_everything_again() {
     let ca = authority();
     let ((listener_1, address_1), (listener_2, address_2)) = (listener(), listener());

@@ -45,7 +45,7 @@ use crate::store::Store;
 use cursor::Cursor;
 use pace::Pace;
 use target::{ApiServer, Direct};
-pub use target::{DirectOptions, PushError, connect, is_in_cluster};
+pub use target::{DirectOptions, PushError};
 use task::{Pusher, run};
 
 /// Which way a push takes.

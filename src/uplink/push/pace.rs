@@ -55,7 +55,7 @@ impl Pace {
         let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         // The high bits are mixed best.
-        let share = u128::from(hash) * u128::from(nanos) >> 64;
+        let share = (u128::from(hash) * u128::from(nanos)) >> 64;
         let place = Duration::from_nanos(u64::try_from(share).unwrap_or(0));
         Self { interval, place, failures: 0, sent: [None; 2] }
     }
@@ -156,8 +156,8 @@ mod tests {
                 Then::Continue
             } else {
                 if client.left == 0 {
-                    let gap = (at - client.told).as_secs_f64() / 3600.0 * f64::from(bodies_per_hour);
-                    client.left = (gap.ceil() as u32).max(1);
+                    let gap = (at - client.told).as_secs() * u64::from(bodies_per_hour);
+                    client.left = u32::try_from(gap.div_ceil(3_600)).unwrap().max(1);
                 }
                 client.left -= 1;
                 client.told = at;

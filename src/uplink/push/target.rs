@@ -13,7 +13,6 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -32,9 +31,6 @@ const PROTOBUF: &str = "application/x-protobuf";
 /// Why there is nowhere to push to. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The API server cannot be found or the credentials cannot be read.
-    #[error("cannot find the API server: {0}; give --kubeconfig, or --push none")]
-    ApiServer(String),
     /// A name that cannot stand in a path.
     #[error("{0:?} is no node's name; set NODE_NAME to the node's metadata.name, as the manifest does")]
     NodeName(String),
@@ -58,32 +54,6 @@ fn path(node: &str) -> Result<String, PushError> {
     Ok(format!("/apis/ingest.ringside.dev/v1alpha1/nodes/{node}/samples"))
 }
 
-/// A client of the API server: by a kubeconfig file, else by the pod's service account.
-///
-/// # Errors
-/// [`PushError::ApiServer`].
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, PushError> {
-    let failed = |error: &dyn std::fmt::Display| PushError::ApiServer(error.to_string());
-    let mut config = match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(file).map_err(|error| failed(&error))?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(read, &options).await.map_err(|error| failed(&error))?
-        }
-        None => kube::Config::incluster().map_err(|error| failed(&error))?,
-    };
-    // When to try again is for the pace alone to say.
-    config.default_retry = false;
-    config.connect_timeout = Some(TIMEOUT);
-    kube::Client::try_from(config).map_err(|error| failed(&error))
-}
-
-/// Whether this process runs in a pod that can find its API server.
-#[must_use]
-pub fn is_in_cluster() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
-}
-
 /// Pushes through the API server, which knows the agent by its service account and passes the body on.
 pub struct ApiServer {
     client: kube::Client,
@@ -92,7 +62,7 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// The route for a node.
+    /// The route for a node. The client must not try again by itself: when to do so is for the pace alone to say.
     ///
     /// # Errors
     /// [`PushError::NodeName`].

@@ -32,6 +32,9 @@ pub(super) struct Form {
 /// Names for the message of a 406.
 pub(super) const SPOKEN: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
+/// The same where there is no protobuf.
+pub(super) const SPOKEN_ELSEWHERE: &str = "application/json, application/yaml";
+
 impl Form {
     pub(super) const JSON: Self = Self { encoding: Encoding::Json, shape: Shape::Whole };
 
@@ -87,6 +90,12 @@ pub(super) fn ranges(accept: Option<&str>) -> Vec<Range<'_>> {
 /// The form of an object or a list of `metrics.k8s.io`.
 pub(super) fn form(accept: Option<&str>) -> Option<Form> {
     ranges(accept).iter().find_map(form_of)
+}
+
+/// The form of what is spoken as JSON and as a table.
+pub(super) fn json_or_table(accept: Option<&str>) -> Option<Form> {
+    let spoken = |form: &Form| form.encoding != Encoding::Protobuf && !matches!(form.shape, Shape::Partial(_));
+    ranges(accept).iter().filter_map(form_of).find(spoken)
 }
 
 /// The form of what is only spoken as JSON.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::accept::Form;
 use super::answer::ApiAnswer;
 use super::discovery::CUSTOM;
 use super::path::Resource;
@@ -22,7 +23,7 @@ use crate::view::api::Query;
 /// All objects that fit.
 const EVERY: &str = "*";
 
-pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query) -> Result<ApiAnswer, Status> {
+pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query, form: Form) -> Result<ApiAnswer, Status> {
     let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).map_err(Status::bad_request)?;
     let of_metric =
         LabelSelector::parse(query.get("metricLabelSelector").unwrap_or_default()).map_err(Status::bad_request)?;
@@ -70,7 +71,7 @@ pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query) -> R
     let list = json!({
         "kind": "MetricValueList", "apiVersion": CUSTOM.group_version(), "metadata": {}, "items": items,
     });
-    Ok(ApiAnswer::json(200, list.to_string() + "\n"))
+    api.whole.answer(form.content_type(), (list.to_string() + "\n").into())
 }
 
 /// One value for a namespace; its time is that of the earliest.

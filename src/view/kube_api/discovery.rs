@@ -25,6 +25,27 @@ pub(super) const INGEST: Group = Group { name: "ingest.ringside.dev", version: "
 /// Every group that is served.
 pub(super) const GROUPS: [Group; 4] = [METRICS, CUSTOM, HISTORY, INGEST];
 
+/// The resources of the history, their kinds, and whether they are namespaced. Each has a kind of its own: from a kind,
+/// `kubectl` goes back to the resource.
+const SERIES: [(&str, &str, bool); 6] = [
+    ("clusters", "ClusterTimeSeries", false),
+    ("nodes", "NodeTimeSeries", false),
+    ("namespaces", "NamespaceTimeSeries", false),
+    ("workloads", "WorkloadTimeSeries", true),
+    ("pods", "PodTimeSeries", true),
+    ("containers", "ContainerTimeSeries", true),
+];
+
+/// The kind of a resource of the history.
+pub(super) fn series_kind(resource: &str) -> Option<&'static str> {
+    SERIES.iter().find(|(name, ..)| *name == resource).map(|(_, kind, _)| *kind)
+}
+
+/// Whether a resource of the history is namespaced.
+pub(super) fn is_namespaced(resource: &str) -> bool {
+    SERIES.iter().any(|(name, _, namespaced)| *name == resource && *namespaced)
+}
+
 /// One resource, or a subresource written `resource/subresource`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ApiResource {
@@ -64,15 +85,8 @@ impl Group {
             SeriesMetric::all().iter().flat_map(of).collect()
         } else if self == HISTORY {
             let verbs = &["get", "list"];
-            let series = |name, namespaced| resource(name, namespaced, "TimeSeries", verbs);
-            vec![
-                series("clusters", false),
-                series("nodes", false),
-                series("namespaces", false),
-                series("workloads", true),
-                series("pods", true),
-                series("containers", true),
-            ]
+            let of = |(name, kind, namespaced): &(&str, &'static str, bool)| resource(name, *namespaced, kind, verbs);
+            SERIES.iter().map(of).collect()
         } else {
             vec![resource("nodes/samples", false, "Push", &["create"])]
         }

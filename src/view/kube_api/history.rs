@@ -3,21 +3,22 @@
 //! In: an address, and `metric`, `last` or `start` and `end`, `step`, `by`, `labelSelector`. Out: a `TimeSeriesList`, or one
 //! `TimeSeries`. An answer has a bounded number of points, known before anything is read. `containers` are named
 //! `POD:CONTAINER` and `workloads` `KIND:NAME`: neither a pod's nor a controller's name can hold a colon.
-//! Next: [`super::source`].
+//! Next: [`super::source`], [`super::series_text`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Api;
+use super::accept::{Form, Shape};
 use super::answer::ApiAnswer;
-use super::discovery::HISTORY;
+use super::discovery::{self, HISTORY};
 use super::path::Resource;
 use super::selector::{FieldSelector, LabelSelector};
 use super::series::SeriesMetric;
+use super::series_text;
 use super::source::SeriesQuestion;
 use super::status::Status;
-use super::text::{go_duration, string, time};
-use crate::store::cluster::{GroupBy, HistorySeries};
+use crate::store::cluster::GroupBy;
 use crate::units::UnixNanos;
 use crate::view::api::{Query, parse_duration, parse_instant};
 
@@ -29,18 +30,23 @@ const DEFAULT_LAST: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_STEP: Duration = Duration::from_secs(15);
 
 /// What is asked, and how it is told again in the answer.
-struct Asked {
-    question: SeriesQuestion,
-    by: String,
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) question: SeriesQuestion,
+    /// What a series is of, as it is written in a request.
+    pub(super) by: String,
     /// The one object that is wanted, by its name here.
-    name: Option<String>,
+    pub(super) name: Option<String>,
+    /// Whether the answer is that object itself and no list: nothing but its own grouping was asked for.
+    pub(super) is_get: bool,
 }
 
-pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query) -> Result<ApiAnswer, Status> {
+pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query, form: Form) -> Result<ApiAnswer, Status> {
     let asked = Asked::parse(found, query, (api.now)())?;
+    let turn = api.whole.turn().await?;
     let mut series = api.history.series(asked.question.clone()).await?;
     if let Some(name) = &asked.name {
-        series.retain(|one| object_name(&found.resource, &one.group).is_none_or(|own| own == *name));
+        series.retain(|one| series_text::object_name(&found.resource, &one.group).is_none_or(|own| own == *name));
     }
     let points: usize = series.iter().map(|one| one.points.len()).sum();
     if points > MOST_POINTS_TOGETHER {
@@ -55,10 +61,15 @@ pub(super) async fn answer(api: &Arc<Api>, found: &Resource, query: &Query) -> R
         let message = format!("there is no {} of {} {name:?} in this time", asked.question.metric.name, found.resource);
         return Err(Status::unknown(message).about(HISTORY.name, &found.resource, &name));
     }
-    let resource = found.resource.clone();
-    let written = tokio::task::spawn_blocking(move || write(&asked, &resource, &series)).await;
+    let kind = discovery::series_kind(&found.resource).unwrap_or_default();
+    let written = tokio::task::spawn_blocking(move || match form.shape {
+        Shape::Table(version) => series_text::table(&asked, version, &series),
+        Shape::Whole | Shape::Partial(_) => series_text::json(&asked, kind, &series),
+    });
+    let written = written.await;
+    drop(turn);
     let body = written.map_err(|_| Status::internal("the answer could not be written; the log says more"))?;
-    Ok(ApiAnswer::json(200, body))
+    api.whole.answer(form.content_type(), body.into())
 }
 
 impl Asked {
@@ -93,6 +104,8 @@ impl Asked {
         if metric.is_of_nodes_only() && !matches!(by, GroupBy::Node | GroupBy::Cluster) {
             return Err(Status::bad_request(format!("only nodes have {}; ask for nodes, or by=node", metric.name)));
         }
+        // Whole seconds read better, and nothing is measured between them.
+        let now = UnixNanos(now.0 / 1_000_000_000 * 1_000_000_000);
         let (from, to) = span(query, now)?;
         let step = step(query, from, to)?;
         let name = Some(found.name.as_str()).filter(|name| !name.is_empty()).or_else(|| fields.only_name());
@@ -122,7 +135,8 @@ impl Asked {
             _ => {}
         }
         let by = group_word(&question.by);
-        Ok(Self { question, by, name: name.map(str::to_owned) })
+        let is_get = !found.name.is_empty() && found.resource.strip_suffix('s') == Some(&by);
+        Ok(Self { question, by, name: name.map(str::to_owned), is_get })
     }
 }
 
@@ -214,130 +228,4 @@ fn step(query: &Query, from: UnixNanos, to: UnixNanos) -> Result<Duration, Statu
         )));
     }
     Ok(Duration::from_nanos(step))
-}
-
-fn label<'a>(group: &'a [(Arc<str>, Arc<str>)], key: &str) -> Option<&'a str> {
-    group.iter().find(|(name, _)| &**name == key).map(|(_, value)| &**value)
-}
-
-/// What an object is called in its resource.
-fn object_name(resource: &str, group: &[(Arc<str>, Arc<str>)]) -> Option<String> {
-    let own = |key| label(group, key).map(str::to_owned);
-    match resource {
-        "clusters" => Some("cluster".to_owned()),
-        "nodes" => own("node"),
-        "namespaces" => own("namespace"),
-        "pods" => own("pod"),
-        "workloads" => Some(format!("{}:{}", label(group, "workload_kind")?.to_lowercase(), label(group, "workload")?)),
-        "containers" => Some(format!("{}:{}", label(group, "pod")?, label(group, "container")?)),
-        _ => None,
-    }
-}
-
-/// What a group is called: its object's name, or the values that tell it from the others.
-fn group_name(by: &GroupBy, group: &[(Arc<str>, Arc<str>)]) -> String {
-    let resource = match by {
-        GroupBy::Cluster => "clusters",
-        GroupBy::Node => "nodes",
-        GroupBy::Namespace => "namespaces",
-        GroupBy::Workload => "workloads",
-        GroupBy::Pod => "pods",
-        GroupBy::Container => "containers",
-        GroupBy::Label(key) => return label(group, key).unwrap_or_default().to_owned(),
-    };
-    object_name(resource, group).unwrap_or_default()
-}
-
-fn write(asked: &Asked, resource: &str, series: &[HistorySeries]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let one = series.first().filter(|_| asked.name.is_some() && asked.is_one(resource) && series.len() == 1);
-    if let Some(one) = one {
-        write_series(&mut out, asked, one, true);
-    } else {
-        out.extend_from_slice(b"{\"kind\":\"TimeSeriesList\",\"apiVersion\":\"");
-        out.extend_from_slice(HISTORY.group_version().as_bytes());
-        out.extend_from_slice(b"\",\"metadata\":{},");
-        write_common(&mut out, asked);
-        out.extend_from_slice(b",\"items\":[");
-        for (place, one) in series.iter().enumerate() {
-            if place > 0 {
-                out.push(b',');
-            }
-            write_series(&mut out, asked, one, false);
-        }
-        out.extend_from_slice(b"]}");
-    }
-    out.push(b'\n');
-    out
-}
-
-impl Asked {
-    /// Whether the answer is one object: nothing but its own grouping was asked for.
-    fn is_one(&self, resource: &str) -> bool {
-        resource.strip_suffix('s') == Some(&self.by)
-    }
-}
-
-fn write_common(out: &mut Vec<u8>, asked: &Asked) {
-    let question = &asked.question;
-    let mut field = |name: &str, value: &str| {
-        out.extend_from_slice(format!("\"{name}\":").as_bytes());
-        string(out, value);
-        out.push(b',');
-    };
-    field("metric", &question.metric.name);
-    field("unit", question.metric.unit);
-    field("by", &asked.by);
-    field("start", &time(question.from));
-    field("end", &time(question.to));
-    out.extend_from_slice(b"\"step\":\"");
-    go_duration(out, question.step);
-    out.push(b'"');
-}
-
-fn write_series(out: &mut Vec<u8>, asked: &Asked, series: &HistorySeries, alone: bool) {
-    out.push(b'{');
-    if alone {
-        out.extend_from_slice(b"\"kind\":\"TimeSeries\",\"apiVersion\":\"");
-        out.extend_from_slice(HISTORY.group_version().as_bytes());
-        out.extend_from_slice(b"\",");
-    }
-    out.extend_from_slice(b"\"metadata\":{\"name\":");
-    string(out, &group_name(&asked.question.by, &series.group));
-    let is_namespaced = matches!(asked.question.by, GroupBy::Workload | GroupBy::Pod | GroupBy::Container);
-    if let Some(namespace) = label(&series.group, "namespace").filter(|_| is_namespaced) {
-        out.extend_from_slice(b",\"namespace\":");
-        string(out, namespace);
-    }
-    out.extend_from_slice(b"},");
-    if alone {
-        write_common(out, asked);
-        out.push(b',');
-    }
-    out.extend_from_slice(b"\"group\":{");
-    for (place, (key, value)) in series.group.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        string(out, key);
-        out.push(b':');
-        string(out, value);
-    }
-    out.extend_from_slice(b"},\"points\":[");
-    let mut first = true;
-    for (at, value) in series.points.iter().filter(|(_, value)| value.is_finite()) {
-        out.extend_from_slice(if std::mem::take(&mut first) { b"[" } else { b",[" });
-        out.extend_from_slice(unix_seconds(*at).as_bytes());
-        out.push(b',');
-        // JSON has no sign for what is not finite, and there is none left.
-        out.extend_from_slice(zmij::Buffer::new().format_finite(*value).as_bytes());
-        out.push(b']');
-    }
-    out.extend_from_slice(b"]}");
-}
-
-/// Seconds since 1970, with milliseconds where there are any.
-fn unix_seconds(at: UnixNanos) -> String {
-    let (seconds, millis) = (at.millis() / 1_000, at.millis() % 1_000);
-    if millis == 0 { seconds.to_string() } else { format!("{seconds}.{millis:03}") }
 }

@@ -22,6 +22,7 @@ use super::protobuf::ProtobufWriter;
 use super::selector::{FieldSelector, LabelSelector};
 use super::status::Status;
 use super::version::{ObjectSet, Version};
+use super::whole::TURN;
 use crate::store::cluster::{Metric, MetricSet};
 use crate::units::UnixNanos;
 use crate::view::api::Query;
@@ -31,9 +32,7 @@ pub(super) const CHUNK_BYTES: usize = 64 << 10;
 /// How many chunks wait for a slow reader.
 pub(super) const CHUNKS: usize = 4;
 /// How long a chunk waits for its reader.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a list waits for its turn.
-const TURN: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What metrics-server's objects show.
 const BASIC: MetricSet = MetricSet::of(&[Metric::CpuUsageUsec, Metric::MemoryWorkingSetBytes]);
@@ -152,21 +151,26 @@ impl Chunks {
 
 /// A list.
 pub(super) async fn list(api: &Arc<Api>, question: Question) -> Result<ApiAnswer, Status> {
+    let content_type = question.form.content_type();
+    let now = (api.now)();
+    if question.form.encoding == Encoding::Protobuf {
+        let turn = api.whole.turn().await?;
+        let asked = api.clone();
+        let written = tokio::task::spawn_blocking(move || protobuf(&asked, &question, now)).await;
+        drop(turn);
+        let body = written.map_err(|_| Status::internal("the list could not be written; the log says more"))?;
+        return api.whole.answer(content_type, body.into());
+    }
     let turn = tokio::time::timeout(TURN, api.lists.clone().acquire_owned()).await;
     let Ok(Ok(turn)) = turn else {
         return Err(Status::too_many_requests("too many lists are being written; try again", 5));
     };
-    let now = (api.now)();
-    let content_type = question.form.content_type();
     let (sender, receiver) = channel(CHUNKS);
     let chunks = Chunks::new(sender);
     let api = api.clone();
     // Nobody waits for its end: the answer ends when the sender is dropped.
     drop(tokio::task::spawn_blocking(move || {
-        match question.form.encoding {
-            Encoding::Json | Encoding::Yaml => write_json(&api, &question, now, &chunks),
-            Encoding::Protobuf => write_protobuf(&api, &question, now, &chunks),
-        }
+        write_json(&api, &question, now, &chunks);
         drop(turn);
     }));
     Ok(ApiAnswer::of(200, content_type, ApiBody::Chunks(receiver)))
@@ -193,7 +197,7 @@ fn write_json(api: &Api, question: &Question, now: UnixNanos, chunks: &Chunks) {
     }
 }
 
-fn write_protobuf(api: &Api, question: &Question, now: UnixNanos, chunks: &Chunks) {
+fn protobuf(api: &Api, question: &Question, now: UnixNanos) -> Vec<u8> {
     let mut writer = ProtobufWriter::new(question.kind, now);
     let mut set = ObjectSet::default();
     question.walk(api, now, &mut |item, _| {
@@ -201,14 +205,7 @@ fn write_protobuf(api: &Api, question: &Question, now: UnixNanos, chunks: &Chunk
         writer.push(item);
         true
     });
-    // One allocation, cut without copying.
-    let mut all = Bytes::from(writer.end(Version::new(now, set)));
-    while !all.is_empty() {
-        let chunk = all.split_to(all.len().min(CHUNK_BYTES));
-        if !chunks.send(chunk) {
-            return;
-        }
-    }
+    writer.end(Version::new(now, set))
 }
 
 /// One object.

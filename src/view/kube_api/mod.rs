@@ -10,9 +10,9 @@
 //! | in which form | [`accept`] |
 //! | what there is | [`discovery`], [`openapi`] |
 //! | which objects | [`selector`] |
-//! | `metrics.k8s.io` | [`list`], [`watch`]; written by [`item`], [`json`], [`protobuf`], [`text`]; [`version`] |
+//! | `metrics.k8s.io` | [`list`], [`watch`]; written by [`item`], [`json`], [`protobuf`], [`text`]; [`version`], [`whole`] |
 //! | `custom.metrics.k8s.io` | [`series`], [`custom`] |
-//! | `history.ringside.dev` | [`history`] |
+//! | `history.ringside.dev` | [`history`], written by [`series_text`] |
 //! | where the last two have it from | [`source`], or another engine: [`backend`], [`promql`] |
 
 mod accept;
@@ -30,11 +30,13 @@ mod promql;
 mod protobuf;
 mod selector;
 mod series;
+mod series_text;
 pub mod source;
 mod status;
 mod text;
 mod version;
 mod watch;
+mod whole;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,16 +50,17 @@ pub use series::SeriesMetric;
 pub use source::HistorySource;
 pub use status::{Cause, Details, Status};
 
-use self::discovery::{CUSTOM, Group, HISTORY, INGEST, METRICS};
+use self::discovery::{CUSTOM, Group, HISTORY, METRICS};
 use self::json::Kind;
 use self::list::Question;
 use self::path::{Resource, Target, asks_for_watch};
+use self::whole::Whole;
 use crate::store::cluster::ClusterStore;
 use crate::units::UnixNanos;
 use crate::view::api::Query;
 
-/// How many lists are written at once; each has a thread.
-const LISTS: usize = 8;
+/// How many lists are written at once; each has a thread and some chunks, and slow readers keep theirs.
+const LISTS: usize = 64;
 /// How many watches there are at most; each remembers what it told.
 const WATCHES: usize = 64;
 
@@ -99,6 +102,7 @@ struct Api {
     readiness: Readiness,
     now: fn() -> UnixNanos,
     lists: Arc<Semaphore>,
+    whole: Whole,
     watches: Arc<Semaphore>,
 }
 
@@ -108,7 +112,9 @@ impl KubeApi {
     pub fn new(options: Options) -> Self {
         let Options { store, extra_resources, history, readiness, now } = options;
         let (lists, watches) = (Arc::new(Semaphore::new(LISTS)), Arc::new(Semaphore::new(WATCHES)));
-        Self { api: Arc::new(Api { store, extra_resources, history, readiness, now, lists, watches }) }
+        Self {
+            api: Arc::new(Api { store, extra_resources, history, readiness, now, lists, whole: Whole::new(), watches }),
+        }
     }
 
     /// Answers a request of somebody who may ask it.
@@ -170,18 +176,18 @@ impl KubeApi {
                 list::list(&self.api, question).await
             }
         } else {
-            let form =
-                accept::json(accept).ok_or_else(|| Status::not_acceptable("application/json, application/yaml"))?;
-            let mut answer = if group == CUSTOM {
-                custom::answer(&self.api, found, &query).await?
-            } else if group == HISTORY {
-                history::answer(&self.api, found, &query).await?
-            } else {
-                debug_assert_eq!(group, INGEST);
-                return Err(Status::method_not_allowed(&request.method, "POST"));
-            };
-            answer.content_type = form.content_type().into();
-            Ok(answer)
+            match group {
+                CUSTOM => {
+                    let form = accept::json(accept).ok_or_else(|| Status::not_acceptable(accept::SPOKEN_ELSEWHERE))?;
+                    custom::answer(&self.api, found, &query, form).await
+                }
+                HISTORY => {
+                    let form = accept::json_or_table(accept);
+                    let form = form.ok_or_else(|| Status::not_acceptable(accept::SPOKEN_ELSEWHERE))?;
+                    history::answer(&self.api, found, &query, form).await
+                }
+                _ => Err(Status::method_not_allowed(&request.method, "POST")),
+            }
         }
     }
 

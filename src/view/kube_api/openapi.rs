@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::accept::json as json_form;
 use super::answer::ApiAnswer;
-use super::discovery::{CUSTOM, GROUPS, Group, HISTORY, INGEST, METRICS};
+use super::discovery::{self, CUSTOM, GROUPS, Group, HISTORY, INGEST, METRICS};
 use super::series::SeriesMetric;
 use super::status::Status;
 
@@ -50,6 +50,16 @@ const HISTORY_QUERY: &[(&str, &str)] = &[
     ("fieldSelector", "Only metadata.name or metadata.namespace."),
 ];
 
+/// The resources of the history with their kinds and lists.
+const SERIES_KINDS: [(&str, &str, &str); 6] = [
+    ("clusters", "ClusterTimeSeries", "ClusterTimeSeriesList"),
+    ("nodes", "NodeTimeSeries", "NodeTimeSeriesList"),
+    ("namespaces", "NamespaceTimeSeries", "NamespaceTimeSeriesList"),
+    ("workloads", "WorkloadTimeSeries", "WorkloadTimeSeriesList"),
+    ("pods", "PodTimeSeries", "PodTimeSeriesList"),
+    ("containers", "ContainerTimeSeries", "ContainerTimeSeriesList"),
+];
+
 fn operations(group: Group) -> Vec<Operation> {
     let mut all = Vec::new();
     let mut add = |path: &str, id, action, kind, description, answer, query| {
@@ -57,60 +67,39 @@ fn operations(group: Group) -> Vec<Operation> {
         all.push(Operation { path, id, action, kind, description, answer, query });
     };
     if group == METRICS {
-        add("/nodes", "listNodeMetrics", "list", "NodeMetrics", "What nodes use", "NodeMetricsList", SELECTORS);
-        add("/nodes/{name}", "readNodeMetrics", "get", "NodeMetrics", "What a node uses", "NodeMetrics", &[]);
+        add("/nodes", "list", "list", "NodeMetrics", "What nodes use", "NodeMetricsList", SELECTORS);
+        add("/nodes/{name}", "read", "get", "NodeMetrics", "What a node uses", "NodeMetrics", &[]);
         let pods = "What the pods of all namespaces use";
-        add("/pods", "listPodMetricsForAllNamespaces", "list", "PodMetrics", pods, "PodMetricsList", SELECTORS);
+        add("/pods", "listForAllNamespaces", "list", "PodMetrics", pods, "PodMetricsList", SELECTORS);
         let pods = "What the pods of a namespace use";
-        add("/namespaces/{namespace}/pods", "listPodMetrics", "list", "PodMetrics", pods, "PodMetricsList", SELECTORS);
+        add("/namespaces/{namespace}/pods", "list", "list", "PodMetrics", pods, "PodMetricsList", SELECTORS);
         let path = "/namespaces/{namespace}/pods/{name}";
-        add(path, "readPodMetrics", "get", "PodMetrics", "What a pod uses", "PodMetrics", &[]);
+        add(path, "read", "get", "PodMetrics", "What a pod uses", "PodMetrics", &[]);
     } else if group == CUSTOM {
         let path = "/namespaces/{namespace}/pods/{name}/{metric}";
         let about = "A metric of a pod, or of all that fit with the name *";
-        add(path, "readPodMetricValue", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
+        add(path, "readOfPod", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
         let path = "/namespaces/{namespace}/metrics/{metric}";
         let about = "The sum of a metric over a namespace's pods";
-        add(path, "readNamespaceMetricValue", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
+        add(path, "readOfNamespace", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
         let path = "/nodes/{name}/{metric}";
         let about = "A metric of a node, or of all that fit with the name *";
-        add(path, "readNodeMetricValue", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
+        add(path, "readOfNode", "get", "MetricValueList", about, "MetricValueList", CUSTOM_QUERY);
     } else if group == HISTORY {
         let list = "Time series of one metric, one for each object or group";
-        for (path, id) in [
-            ("/clusters", "listClusterTimeSeries"),
-            ("/nodes", "listNodeTimeSeries"),
-            ("/namespaces", "listNamespaceTimeSeries"),
-            ("/workloads", "listWorkloadTimeSeriesForAllNamespaces"),
-            ("/pods", "listPodTimeSeriesForAllNamespaces"),
-            ("/containers", "listContainerTimeSeriesForAllNamespaces"),
-            ("/namespaces/{namespace}/workloads", "listWorkloadTimeSeries"),
-            ("/namespaces/{namespace}/pods", "listPodTimeSeries"),
-            ("/namespaces/{namespace}/containers", "listContainerTimeSeries"),
-        ] {
-            add(path, id, "list", "TimeSeries", list, "TimeSeriesList", HISTORY_QUERY);
-        }
-        for (path, id) in [
-            ("/clusters/{name}", "readClusterTimeSeries"),
-            ("/nodes/{name}", "readNodeTimeSeries"),
-            ("/namespaces/{name}", "readNamespaceTimeSeries"),
-            ("/namespaces/{namespace}/workloads/{name}", "readWorkloadTimeSeries"),
-            ("/namespaces/{namespace}/pods/{name}", "readPodTimeSeries"),
-            ("/namespaces/{namespace}/containers/{name}", "readContainerTimeSeries"),
-        ] {
-            add(
-                path,
-                id,
-                "get",
-                "TimeSeries",
-                "The time series of one metric of one object",
-                "TimeSeries",
-                HISTORY_QUERY,
-            );
+        let get = "The time series of one metric of one object";
+        for (resource, kind, kind_list) in SERIES_KINDS {
+            let namespaced = discovery::is_namespaced(resource);
+            let below = if namespaced { "/namespaces/{namespace}" } else { "" };
+            add(&format!("{below}/{resource}"), "list", "list", kind, list, kind_list, HISTORY_QUERY);
+            add(&format!("{below}/{resource}/{{name}}"), "read", "get", kind, get, kind, HISTORY_QUERY);
+            if namespaced {
+                add(&format!("/{resource}"), "listForAllNamespaces", "list", kind, list, kind_list, HISTORY_QUERY);
+            }
         }
     } else {
         let about = "Takes what a node's agent measured; see docs/push-protocol.md";
-        add("/nodes/{name}/samples", "createNodeSamples", "post", "Push", about, "PushAnswer", &[]);
+        add("/nodes/{name}/samples", "create", "post", "Push", about, "PushAnswer", &[]);
     }
     all
 }
@@ -146,7 +135,7 @@ fn schemas(group: Group, at: &str) -> Vec<(&'static str, bool, Value)> {
         json!({ "type": "object", "description": description, "properties": properties })
     };
     let list_of = |name: &str, description: &str| {
-        let items = json!({ "type": "array", "items": reference(name) });
+        let items = json!({ "type": "array", "description": "The objects.", "items": reference(name) });
         object(description, json!({ "metadata": list_meta, "items": items }))
     };
     let usage = json!({
@@ -160,7 +149,9 @@ fn schemas(group: Group, at: &str) -> Vec<(&'static str, bool, Value)> {
             "type": "object", "description": "What a container uses.",
             "properties": { "name": text("Name in the pod's specification."), "usage": usage },
         });
-        let containers = json!({ "type": "array", "items": reference("ContainerMetrics") });
+        let containers = json!({
+            "type": "array", "description": "One for each container that runs.", "items": reference("ContainerMetrics"),
+        });
         vec![
             ("ContainerMetrics", false, container),
             (
@@ -233,17 +224,16 @@ fn schemas(group: Group, at: &str) -> Vec<(&'static str, bool, Value)> {
             "type": "object", "additionalProperties": { "type": "string" },
             "description": "What tells this series from the others: node, namespace, workload, kind, pod, container or a label.",
         });
-        let series = object(
-            "TimeSeries is the course of one metric of one object or group.",
-            with_common(json!({ "metadata": meta, "group": group_labels, "points": points })),
-        );
-        let mut list = list_of("TimeSeries", "TimeSeriesList is a list of time series of one metric.");
-        if let Some(Value::Object(properties)) = list.get_mut("properties")
-            && let Value::Object(fields) = common
-        {
-            properties.extend(fields);
+        let mut all = Vec::new();
+        for (resource, kind, kind_list) in SERIES_KINDS {
+            let fields = json!({ "metadata": meta, "group": group_labels, "points": points });
+            let about = format!("{kind} is the course of one metric of one of {resource}, or of a group.");
+            all.push((kind, true, object(&about, with_common(fields))));
+            let items = json!({ "type": "array", "description": "The courses.", "items": reference(kind) });
+            let fields = json!({ "metadata": list_meta, "items": items });
+            all.push((kind_list, true, object(&format!("{kind_list} is a list of {kind}."), with_common(fields))));
         }
-        vec![("TimeSeries", true, series), ("TimeSeriesList", true, list)]
+        all
     } else {
         let answer = json!({
             "type": "object", "description": "What was taken.",
@@ -305,7 +295,7 @@ fn paths(group: Group, third: bool) -> Map<String, Value> {
         };
         let mut described = json!({
             "description": operation.description,
-            "operationId": format!("{}{}", operation.id, operation_suffix(group)),
+            "operationId": format!("{}{}{}", operation.id, operation.kind, operation_suffix(group)),
             "tags": [format!("{}_{}", group.name.replace('.', "_"), group.version)],
             "parameters": parameters,
             "responses": { "200": answer },
