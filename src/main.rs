@@ -54,6 +54,15 @@ fn main() -> ExitCode {
     run(cli.role).unwrap_or_else(|error| explain(&error))
 }
 
+/// Whether kubectl runs it as its plugin: it looks for a program of this name.
+fn is_kubectl_plugin() -> bool {
+    let name = std::env::args_os().next();
+    name.as_deref()
+        .map(std::path::Path::new)
+        .and_then(std::path::Path::file_name)
+        .is_some_and(|name| name == "kubectl-ringside")
+}
+
 fn run(role: Role) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match role {
@@ -63,7 +72,12 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
             logging::start_as(config.log_format, config.log_level)?;
             ringside::aggregator::run(&config).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
-        Role::Top(args) => ringside::view::top::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Role::Top(mut args) => {
+            if is_kubectl_plugin() {
+                args.for_kubectl();
+            }
+            ringside::view::top::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Role::Query(args) => {
             ringside::view::query::run(&args, &mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
