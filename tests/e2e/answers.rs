@@ -267,6 +267,19 @@ pub fn the_cluster_is_shown_by_workload_namespace_and_label(cluster: &Cluster) {
     assert!(number(&canary[1], "m") <= 25, "{canary:?}");
     top(&["--by", "node"]);
 
+    // As the plugin that kubectl finds by its name, and for a time that is over.
+    let folder = cluster.folder().join("plugins");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ringside"), folder.join("kubectl-ringside")).unwrap();
+    let path = format!("PATH={}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let kubeconfig = format!("KUBECONFIG={}", cluster.kubeconfig().display());
+    let words = ["kubectl", "ringside", "top", "-n", "shop", "-l", "app=cart", "--at", "10s", "--last", "20s"];
+    let output = try_run("env", &[&[path.as_str(), &kubeconfig][..], &words].concat());
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    println!("$ {}\n{text}", words.join(" "));
+    row(&text, &["shop", "deployment:cart-canary"]);
+
     let anon = history(cluster, "namespaces?metric=memory_anon_bytes&last=10s&step=2s");
     let items = anon["items"].as_array().unwrap();
     let of = |namespace: &str| {

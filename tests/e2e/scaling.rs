@@ -87,12 +87,19 @@ pub fn workloads_are_scaled_by_cpu_and_by_a_custom_metric(cluster: &Cluster) {
             }
         });
     };
-    let show = || println!("$ kubectl get hpa -n scaled\n{}", cluster.kubectl(&["get", "hpa", "-n", "scaled"]));
+    let show = || {
+        println!(
+            "$ kubectl get hpa,deployments -n scaled\n{}",
+            cluster.kubectl(&["get", "hpa,deployments", "-n", "scaled"])
+        )
+    };
 
     // The autoscaler has seen the low load, and leaves it at one.
     for hpa in ["burst", "crowd"] {
         cluster.wait_until(&format!("{hpa} with its metric"), SCALED, || {
-            let status = cluster.get_json(&["-n", "scaled", "horizontalpodautoscalers.v2beta2.autoscaling", hpa])["status"].take();
+            let status =
+                cluster.get_json(&["-n", "scaled", "horizontalpodautoscalers.v2beta2.autoscaling", hpa])["status"]
+                    .take();
             if status["currentMetrics"][0].is_object() { Ok(()) } else { Err(status.to_string()) }
         });
     }

@@ -132,6 +132,7 @@ impl Maker {
                     ended_cpu_usage_usec: 98_765_432,
                     living: Vec::new(),
                     exits: BTreeMap::from([((137, Arc::from("OOMKilled")), 2)]),
+                    last_victim: None,
                 };
                 let tallies = Arc::make_mut(&mut self.sample.tallies);
                 tallies.entries.insert(key, tally);
