@@ -402,7 +402,9 @@ fn hold(nodes: usize, budget: usize) -> anyhow::Result<()> {
 }
 
 fn memory() -> anyhow::Result<()> {
-    println!("memory, MiB: 30 pods of 2 containers a node, {SAMPLES} samples 15 s apart, pushed in turn; span: mean of nodes");
+    println!(
+        "memory, MiB: 30 pods of 2 containers a node, {SAMPLES} samples 15 s apart, pushed in turn; span: mean of nodes"
+    );
     println!(
         "{:>6} {:>9} {:>8} {:>9} {:>9} {:>11} {:>8} {:>9} {:>10}",
         "nodes", "entities", "empty", "records", "newest", "history", "span, s", "shed", "resident"

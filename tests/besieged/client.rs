@@ -98,7 +98,8 @@ fn answer_of(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let head = head.to_ascii_lowercase();
-    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
+    let header =
+        |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
     let length: usize = header("content-length:")?.parse().ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     (body.len() >= length).then(|| Answer { status, retry_after: header("retry-after:"), text: body.to_owned() })

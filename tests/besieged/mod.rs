@@ -5,6 +5,7 @@
 //! not change: the victim's values, the process, its memory, the form of its log. Dropping it ends the process.
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub mod bystander;
 pub mod client;
 
 use std::net::SocketAddr;
@@ -33,8 +34,8 @@ pub const VICTIM: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods/vict
 pub const NODES: &str = "/api/v1/nodes";
 pub const PODS: &str = "/api/v1/pods";
 
-/// Attackers: node-0 to node-11. The victim's node is `home`.
-pub const ATTACKERS: usize = 12;
+/// Attackers: node-0 to node-15. The victim's node is `home`.
+pub const ATTACKERS: usize = 16;
 
 const SECOND: u64 = 1_000_000_000;
 const MEMORY: u64 = 300 << 20;
@@ -51,9 +52,28 @@ pub struct Besieged {
     log: PathBuf,
     rss_before_kib: u64,
     victim: Value,
-    home: Encoder,
-    home_usec: u64,
+    pub home: Home,
     _folder: tempfile::TempDir,
+}
+
+/// The victim's node: always one whole core, always the same memory.
+#[derive(Clone)]
+pub struct Home {
+    encoder: Encoder,
+    usec: u64,
+}
+
+impl Home {
+    /// The next samples, the last one of now.
+    pub fn push(&mut self, samples: u64, alone: bool) -> Bytes {
+        let snapshots: Vec<Snapshot> = (0..samples)
+            .map(|at| {
+                self.usec += 1_000_000;
+                snapshot(now() - (samples - 1 - at) * SECOND, &[("shop", "victim", "uid-victim")], self.usec, MEMORY)
+            })
+            .collect();
+        self.encoder.push(&snapshots, alone).into()
+    }
 }
 
 pub fn now() -> u64 {
@@ -154,8 +174,7 @@ impl Besieged {
             log,
             rss_before_kib: 0,
             victim: Value::Null,
-            home: Encoder::new("home", 4711),
-            home_usec: 5_000_000,
+            home: Home { encoder: Encoder::new("home", 4711), usec: 5_000_000 },
             _folder: folder,
         };
         let began = Instant::now();
@@ -163,7 +182,7 @@ impl Besieged {
             assert!(began.elapsed() < SOON, "the aggregator does not serve: {}", besieged.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let body = besieged.home_push(2, true);
+        let body = besieged.home.push(2, true);
         let pushed = besieged.push("home", body).await;
         assert_eq!((pushed.status, &pushed.json()["accepted"]), (200, &json!(2)), "{}", pushed.text);
         for _ in 0..20 {
@@ -172,20 +191,8 @@ impl Besieged {
         }
         besieged.victim = besieged.victim_now().await;
         assert_eq!(besieged.victim["containers"][0]["usage"]["memory"], json!("300Mi"), "{}", besieged.victim);
-        besieged.rss_before_kib = besieged.rss_kib();
+        besieged.rss_before_kib = besieged.memory_kib("VmRSS:");
         besieged
-    }
-
-    /// The next samples of the victim's node: always one whole core, always the same memory.
-    pub fn home_push(&mut self, samples: u64, alone: bool) -> Bytes {
-        let snapshots: Vec<Snapshot> = (0..samples)
-            .map(|at| {
-                self.home_usec += 1_000_000;
-                let wall = now() - (samples - 1 - at) * SECOND;
-                snapshot(wall, &[("shop", "victim", "uid-victim")], self.home_usec, MEMORY)
-            })
-            .collect();
-        self.home.push(&snapshots, alone).into()
     }
 
     pub async fn front(&self) -> Client {
@@ -241,21 +248,27 @@ impl Besieged {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub fn rss_kib(&self) -> u64 {
+    fn memory_kib(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        let value = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Resident memory beyond that of the beginning.
     pub fn growth_kib(&self) -> u64 {
-        self.rss_kib().saturating_sub(self.rss_before_kib)
+        self.memory_kib("VmRSS:").saturating_sub(self.rss_before_kib)
+    }
+
+    /// The most that it ever was beyond that of the beginning.
+    pub fn peak_growth_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:").saturating_sub(self.rss_before_kib)
     }
 
     /// Afterwards: the process lives, holds little more memory than before, and has written nothing but JSON.
     pub fn stood_firm(&mut self) {
         assert_eq!(self.process.try_wait().unwrap(), None, "the aggregator ended: {}", self.log());
-        let growth = self.growth_kib();
-        println!("RSS before {} KiB, growth {growth} KiB", self.rss_before_kib);
+        let growth = self.peak_growth_kib();
+        println!("RSS {} KiB, then up to {growth} KiB more, now {} KiB more", self.rss_before_kib, self.growth_kib());
         assert!(growth < MOST_GROWTH_KIB, "RSS grew by {growth} KiB from {} KiB", self.rss_before_kib);
         let log = self.log();
         assert!(!log.is_empty());
