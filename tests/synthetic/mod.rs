@@ -133,7 +133,6 @@ impl Maker {
                     living: Vec::new(),
                     last_victim: None,
                     exits: BTreeMap::from([((137, Arc::from("OOMKilled")), 2)]),
-                    last_victim: None,
                 };
                 let tallies = Arc::make_mut(&mut self.sample.tallies);
                 tallies.entries.insert(key, tally);
