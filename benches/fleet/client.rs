@@ -39,6 +39,8 @@ impl Pki {
 }
 
 pub struct FrontProxy {
+    address: SocketAddr,
+    config: Arc<rustls::ClientConfig>,
     sender: SendRequest<Full<Bytes>>,
 }
 
@@ -55,17 +57,27 @@ impl FrontProxy {
                 PrivateKeyDer::try_from(pki.key.clone()).unwrap(),
             )
             .unwrap();
+        let config = Arc::new(config);
+        let sender = Self::dial(address, &config).await;
+        Self { address, config, sender }
+    }
+
+    async fn dial(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> SendRequest<Full<Bytes>> {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from("ringside-aggregator.ringside.svc").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await.unwrap();
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self { sender }
+        sender
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        self.sender.ready().await.unwrap();
+        // A connection that stood still for long is closed by the aggregator.
+        if self.sender.ready().await.is_err() {
+            self.sender = Self::dial(self.address, &self.config).await;
+            self.sender.ready().await.unwrap();
+        }
         self.sender.send_request(request).await.unwrap()
     }
 

@@ -233,10 +233,15 @@ pub fn sample_with(tick: u64, more: impl FnOnce(&mut Builder)) -> NodeSample {
     b.finish()
 }
 
-/// A cluster's store that knows the node and the pod.
+/// A cluster's store with the default history that knows the node and the pod.
 pub fn cluster() -> ClusterStore {
+    cluster_with(Duration::from_secs(900))
+}
+
+/// The same with a history of so long.
+pub fn cluster_with(history: Duration) -> ClusterStore {
     let store = ClusterStore::new(ClusterOptions {
-        history: Duration::from_secs(900),
+        history,
         budget_bytes: 16 << 20,
         stale_after: Duration::from_secs(120),
     });

@@ -59,7 +59,7 @@ impl World {
             due: pusher.first(),
             pusher,
             stats,
-            cluster: cluster(),
+            cluster: cluster_with(Duration::from_secs(7_200)),
             weather: Weather::Fine,
             tick: 0,
             held: BTreeSet::new(),
