@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 
 use super::Parts;
@@ -92,6 +92,12 @@ impl Answers {
     }
 
     async fn push(&self, identity: &Identity, node: &str, request: Request<Incoming>) -> Response<https::Body> {
+        if is_encoded(request.headers()) {
+            self.parts.metrics.push("agent", "encoded", 0, Duration::ZERO);
+            let message = "bodies are taken as they are; send the push without Content-Encoding";
+            let text = status::failure(415, "UnsupportedMediaType", message);
+            return status::whole(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json", text);
+        }
         let read = https::read_body_within(request, MOST_BODY_BYTES, BODY_TIME, &self.bodies).await;
         // The permit is given back with the body.
         let (body, _permit) = match read {
@@ -128,6 +134,11 @@ impl Answers {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }
+}
+
+/// A compressed body: nothing is unpacked here, so that none can become larger than it came.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// What is the same for everybody and tells nothing of the cluster: it is answered also while the API server cannot be

@@ -36,6 +36,10 @@ const HANDSHAKE_RECORD: u8 = 22;
 const LEAST_BYTES_PER_SECOND: u32 = 4096;
 const SLOW_START: Duration = Duration::from_secs(2);
 
+/// A body of up to so many times the most that is taken is read to its end and thrown away, for so long.
+const DISCARDED: u64 = 4;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
 /// A budget of bodies is handed out in steps of so many bytes.
 const BUDGET_STEP: usize = 4096;
 
@@ -263,6 +267,9 @@ where
     let mut body = request.into_body();
     let fits = |bytes: u64| usize::try_from(bytes).is_ok_and(|bytes| bytes <= most);
     if !fits(body.size_hint().lower()) {
+        if body.size_hint().lower() <= (most as u64).saturating_mul(DISCARDED) {
+            discard(&mut body, most).await;
+        }
         return Err(BodyError::TooLarge { most });
     }
     let begun = Instant::now();
@@ -278,6 +285,8 @@ where
                 let Ok(data) = frame.into_data() else { continue };
                 let length = read.len().saturating_add(data.len());
                 if length > most {
+                    drop((read, held));
+                    discard(&mut body, most).await;
                     return Err(BodyError::TooLarge { most });
                 }
                 if let Some(budget) = budget {
@@ -287,6 +296,24 @@ where
             }
         }
     }
+}
+
+/// Throws away the rest of a body that is a little too large, and no more: a client that writes all before it reads would
+/// be reset in the middle, and never hear why.
+async fn discard<B>(body: &mut B, most: usize)
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let mut left = (most as u64).saturating_mul(DISCARDED);
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let come = frame.data_ref().map_or(0, Bytes::len) as u64;
+            let Some(less) = left.checked_sub(come) else { return };
+            left = less;
+        }
+    };
+    // Whether it came to an end or not, the answer is the same.
+    let _ended = timeout(DISCARD_TIME, rest).await;
 }
 
 #[cfg(test)]

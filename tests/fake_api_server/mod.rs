@@ -7,21 +7,25 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 /// Everything it knows.
 #[derive(Debug, Default)]
 pub struct State {
     /// Status of each token's review; a token that is not here is not authenticated.
     pub tokens: BTreeMap<String, Value>,
-    /// Who may do what: `user verb resource/subresource`.
+    /// Who may do what: `user verb resource/subresource`, or `user everything`.
     pub rights: Vec<String>,
     /// Objects by path.
     pub objects: BTreeMap<String, Value>,
@@ -32,6 +36,7 @@ pub struct State {
     /// Answers nothing but 500.
     pub broken: bool,
     versions: u64,
+    watches: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,20 +96,51 @@ impl FakeApiServer {
         self.state().tokens.insert(token.to_owned(), status);
     }
 
+    /// Tells everybody who watches `path` of an event: `ADDED`, `MODIFIED` or `DELETED`.
+    pub fn tell(&self, path: &str, event: &str, object: &Value) {
+        let line = Bytes::from(format!("{}\n", json!({ "type": event, "object": object })));
+        self.state().watches.retain(|(watched, watch)| watched != path || watch.send(line.clone()).is_ok());
+    }
+
+    /// How many watch `path`.
+    pub fn watchers(&self, path: &str) -> usize {
+        self.state().watches.iter().filter(|(watched, watch)| watched == path && !watch.is_closed()).count()
+    }
+
     pub fn allow(&self, right: &str) {
         self.state().rights.push(right.to_owned());
     }
 }
 
-type Answer = Result<Response<Full<Bytes>>, Infallible>;
+type Answer = Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible>;
+
+/// The body of a watch: what is told while it is open.
+struct Watch(mpsc::UnboundedReceiver<Bytes>);
+
+impl Body for Watch {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
 
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = Response::builder().header("content-type", "application/json");
+    if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+        let (tell, told) = mpsc::unbounded_channel();
+        state.lock().unwrap().watches.push((path, tell));
+        return Ok(response.body(Watch(told).boxed_unsync()).unwrap());
+    }
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (code, answer) = state.lock().unwrap().answer(&method, &path, body);
-    let response = Response::builder().status(code).header("content-type", "application/json");
-    Ok(response.body(Full::from(answer.to_string())).unwrap())
+    Ok(response.status(code).body(Full::from(answer.to_string()).boxed_unsync()).unwrap())
 }
 
 fn failure(code: u16, reason: &str, message: &str) -> (u16, Value) {
@@ -134,7 +170,7 @@ impl State {
                 let of = |key: &str| spec["resourceAttributes"][key].as_str().unwrap_or_default().to_owned();
                 let user = spec["user"].as_str().unwrap();
                 let asked = format!("{user} {} {}/{}", of("verb"), of("resource"), of("subresource"));
-                body["status"] = json!({ "allowed": self.rights.contains(&asked) });
+                body["status"] = json!({ "allowed": self.rights.contains(&asked) || self.rights.contains(&format!("{user} everything")) });
                 (201, body)
             }
             _ => self.object(method, path, body),
