@@ -3,6 +3,9 @@
 //! In: a cluster in which ringside runs. Out: steps of `tests/e2e.rs`. The workloads of the namespace `shop` stay for the
 //! steps after these.
 
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use ringside::store::cluster::{Entity, EntityKey, Metric, Snapshot};
 use ringside::units::UnixNanos;
 use ringside::uplink::wire::Encoder;
@@ -164,22 +167,35 @@ roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ringsid
 subjects: [{ kind: ServiceAccount, namespace: ringside, name: default }]
 "#;
 
-/// A push that says that a node uses a terabyte of memory.
-fn lie(node: &str, now: UnixNanos) -> Vec<u8> {
+const TEBIBYTE: u64 = 1 << 40;
+
+/// A push that says that a node, and a pod with its container, use a tebibyte of memory.
+fn lie(node: &str, pod: Option<&Value>) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let wall = UnixNanos(u64::try_from(now).unwrap());
     let mut values = [None; Metric::ALL.len()];
     values[Metric::CpuUsageUsec as usize] = Some(1);
-    values[Metric::MemoryWorkingSetBytes as usize] = Some(1 << 40);
-    let entities = vec![Entity { key: EntityKey::Node, started_at: UnixNanos(0), values }];
-    Encoder::new(node, 7).push(&[Snapshot { wall: now, entities }], true)
+    values[Metric::MemoryWorkingSetBytes as usize] = Some(TEBIBYTE);
+    let mut keys = vec![EntityKey::Node];
+    if let Some(pod) = pod {
+        let text = |value: &Value| -> Arc<str> { value.as_str().unwrap().into() };
+        let (metadata, status) = (&pod["metadata"], &pod["status"]["containerStatuses"][0]);
+        let uid = text(&metadata["uid"]);
+        let id = status["containerID"].as_str().unwrap().strip_prefix("containerd://").unwrap().into();
+        let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+        keys.push(EntityKey::Pod { uid: Arc::clone(&uid), namespace, name });
+        keys.push(EntityKey::Container { pod_uid: uid, name: text(&status["name"]), id });
+    }
+    let entities = keys.into_iter().map(|key| Entity { key, started_at: UnixNanos(0), values }).collect();
+    Encoder::new(node, 7).push(&[Snapshot { wall, entities }], true)
 }
 
 pub fn no_account_and_no_node_speaks_for_another(cluster: &Cluster) {
     cluster.add_node_object("elsewhere");
     cluster.apply(IMPOSTOR);
     let body = cluster.folder().join("lie");
-    let push = |token: &str, node: &str| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        std::fs::write(&body, lie(node, UnixNanos(u64::try_from(now.as_nanos()).unwrap()))).unwrap();
+    let push_with = |token: &str, node: &str, pod: Option<&Value>| {
+        std::fs::write(&body, lie(node, pod)).unwrap();
         let kubeconfig = cluster.kubeconfig_with_token(token);
         let args = ["create", "--raw", &push_path(node), "-f", body.to_str().unwrap()];
         let output = cluster.try_kubectl_with(&kubeconfig, &args);
@@ -187,6 +203,7 @@ pub fn no_account_and_no_node_speaks_for_another(cluster: &Cluster) {
         println!("push for {node}: {}", said.trim());
         (output.status.success(), said)
     };
+    let push = |token: &str, node: &str| push_with(token, node, None);
     let refused = |reason: &str| refused_pushes(cluster, reason);
 
     // The API server's own word, by RBAC.
@@ -205,17 +222,34 @@ pub fn no_account_and_no_node_speaks_for_another(cluster: &Cluster) {
         if said.contains("the token speaks for node elsewhere") { Ok(()) } else { Err(said) }
     });
     assert!(refused("other_node") >= 1.0);
+    // It may speak for its own node, but not of a pod that runs on another one.
+    let victim = cluster.wait_pods_ready("default", "app=web", 2).remove(0);
+    cluster.wait_until("a push for its own node", PATIENCE, || {
+        let (taken, said) = push_with(&token, "elsewhere", Some(&victim));
+        if taken { Ok(()) } else { Err(said) }
+    });
+    assert!(refused("pod_of_other_node") >= 1.0);
     // The right account with a token that is bound to no pod.
     let unbound = cluster.token_for("ringside", "ringside-agent", None, &[]);
     let (taken, said) = push(&unbound, NODE);
     assert!(!taken && said.contains("bound to no pod"), "{said}");
 
-    // Nothing of all that was believed.
-    let shown = |node: &str| cluster.get_raw(&format!("/apis/metrics.k8s.io/v1beta1/nodes/{node}"));
-    let told: Value = serde_json::from_str(&shown(NODE).unwrap()).unwrap();
-    let memory = told["usage"]["memory"].as_str().unwrap();
-    assert!(number(memory, "Ki") < 1 << 29, "{told}");
-    assert!(shown("elsewhere").unwrap_err().contains("NotFound"));
+    // Of the node and of the pod that were lied about nothing was believed, then or later.
+    for series in [
+        format!("nodes/{NODE}?metric=memory_working_set_bytes&last=30s&step=1s"),
+        format!(
+            "namespaces/default/pods/{}?metric=memory_working_set_bytes&last=30s&step=1s",
+            victim["metadata"]["name"].as_str().unwrap()
+        ),
+    ] {
+        let told = history(cluster, &series);
+        let points = told["points"].as_array().unwrap();
+        assert!(!points.is_empty(), "{told}");
+        assert!(points.iter().all(|point| point[1].as_f64().unwrap() < TEBIBYTE as f64 / 2.0), "{told}");
+    }
+    for (name, _, memory) in top_containers(cluster, &["-l", "app=web"], 2) {
+        assert!(memory <= 32, "{name} {memory}Mi");
+    }
 
     cluster.kubectl(&["delete", "-n", "ringside", "pod", "agent-of-elsewhere", "--force", "--grace-period=0"]);
     cluster.kubectl(&["delete", "node", "elsewhere"]);
