@@ -85,19 +85,5 @@ manifests:
 doc: check-toolchain
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
 
-# libFuzzer on the stable toolchain: the coverage passes are named by hand, as cargo-fuzz would do on nightly.
-FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-	-Cllvm-args=-sanitizer-coverage-trace-compares
-FUZZ_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-
 fuzz: check-toolchain
-	@[ -f fuzz/Cargo.toml ] || { echo 'there is no fuzz/Cargo.toml in this checkout: nothing was fuzzed' >&2; exit 1; }
-	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' CARGO_TARGET_DIR=target cargo build --release --bins --target '$(FUZZ_TARGET)'
-	@for target in fuzz/fuzz_targets/*.rs; do \
-		name=$$(basename "$$target" .rs); \
-		mkdir -p "fuzz/corpus-work/$$name" fuzz/artifacts; \
-		echo "fuzz: $$name for $(FUZZ_SECONDS) s"; \
-		"fuzz/target/$(FUZZ_TARGET)/release/$$name" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=fuzz/artifacts/ \
-			"fuzz/corpus-work/$$name" $$([ ! -d "fuzz/corpus/$$name" ] || echo "fuzz/corpus/$$name"); \
-	done
+	fuzz/run.sh '$(FUZZ_SECONDS)'

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 when all went well, 1 when something failed, 2 when the command line or the configuration was wrong.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -10,7 +12,7 @@ use ringside::config::{AgentConfig, AgentFlags, AggregatorConfig, AggregatorFlag
 use ringside::doctor::{self, DoctorArgs};
 use ringside::logging;
 use ringside::view::query::{AskError, QueryArgs};
-use ringside::view::top::TopArgs;
+use ringside::view::top::{TopArgs, for_kubectl};
 
 /// The static binary is built with musl, whose own allocator has one lock for all threads.
 #[cfg(target_env = "musl")]
@@ -43,7 +45,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(words()) {
         Ok(cli) => cli,
         Err(told) => {
             // Help and version come this way too, and go to standard output.
@@ -52,6 +54,13 @@ fn main() -> ExitCode {
         }
     };
     run(cli.role).unwrap_or_else(|error| explain(&error))
+}
+
+/// What was written on the command line. kubectl finds its plugins by their names, and means the cluster.
+fn words() -> Vec<OsString> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let name = words.first().map(Path::new).and_then(Path::file_name);
+    if name.is_some_and(|name| name == "kubectl-ringside") { for_kubectl(words) } else { words }
 }
 
 fn run(role: Role) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,6 @@
 //! What `deploy/` holds is what the chart renders, is valid, asks for no more than it says, and starts a binary that
 //! knows its flags. Rendered by Helm's own engine and checked by Kubernetes' own schemas, through `deploy/render.sh`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -245,8 +245,8 @@ fn tokens_are_bound_to_the_pod_and_the_direct_route_has_one_for_the_aggregator_a
     };
     let usual = json!({"path": "token", "expirationSeconds": 3607});
     let (_, plain) = objects(&json!({}));
-    assert_eq!(tokens(&pod(&plain, "DaemonSet", "ringside-agent")), [usual.clone()]);
-    assert_eq!(tokens(&pod(&plain, "Deployment", "ringside-aggregator")), [usual.clone()]);
+    assert_eq!(tokens(&pod(&plain, "DaemonSet", "ringside-agent")), std::slice::from_ref(&usual));
+    assert_eq!(tokens(&pod(&plain, "Deployment", "ringside-aggregator")), std::slice::from_ref(&usual));
     let (_, direct) = objects(&json!({"agent": {"push": {"route": "direct"}}}));
     let own = json!({"path": "token", "expirationSeconds": 3607, "audience": "ringside-aggregator"});
     assert_eq!(tokens(&pod(&direct, "DaemonSet", "ringside-agent")), [usual, own]);

@@ -32,6 +32,15 @@
 
 mod support;
 
+#[path = "e2e/answers.rs"]
+mod answers;
+#[path = "e2e/failures.rs"]
+mod failures;
+#[path = "e2e/ringside_in_cluster.rs"]
+mod ringside_in_cluster;
+#[path = "e2e/scaling.rs"]
+mod scaling;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,7 +56,7 @@ type Step = (&'static str, fn(&Cluster));
 #[test]
 fn a_cluster_lives_with_ringside() {
     let cluster = Cluster::start(Parts::Node);
-    let steps: [Step; 10] = [
+    let steps: [Step; 16] = [
         ("the node is Ready", the_node_is_ready),
         ("the pods of a Deployment run in cgroups of their own", the_pods_of_a_deployment_run),
         ("a Service is reached by its name", a_service_is_reached_by_its_name),
@@ -55,14 +64,25 @@ fn a_cluster_lives_with_ringside() {
         ("a token bound to a pod names the pod", a_token_bound_to_a_pod_names_the_pod),
         ("a push reaches an aggregated API with the pod's identity", a_push_arrives_with_the_pods_identity),
         ("the autoscaler asks both metrics APIs", the_autoscaler_asks_both_metrics_apis),
-        ("the manifests bring ringside up", the_manifests_bring_ringside_up),
-        ("kubectl top answers", kubectl_top_answers),
-        ("an outage of the API server ends no pod", an_outage_of_the_api_server_ends_no_pod),
+        ("the manifests bring ringside up", ringside_in_cluster::the_manifests_bring_ringside_up),
+        ("kubectl top shows what containers do", answers::kubectl_top_shows_what_containers_do),
+        ("the metrics API answers as JSON and as a table", answers::the_metrics_api_answers_as_json_and_as_a_table),
+        ("no account and no node speaks for another", answers::no_account_and_no_node_speaks_for_another),
+        ("workloads are scaled up and down", scaling::workloads_are_scaled_by_cpu_and_by_a_custom_metric),
+        ("a new aggregator knows what was before it", failures::a_new_aggregator_knows_what_was_before_it),
+        (
+            "an outage of the API server leaves no gap and ends no pod",
+            failures::an_outage_of_the_api_server_leaves_no_gap,
+        ),
+        ("an OOM kill is told once", failures::an_oom_kill_is_told_once_with_the_limit_and_the_last_values),
+        ("the cluster by workload, namespace and label", answers::the_cluster_is_shown_by_workload_namespace_and_label),
     ];
+    let begin = std::time::Instant::now();
     for (name, step) in steps {
-        println!("e2e: {name}");
+        println!("e2e: {:3.0} s: {name}", begin.elapsed().as_secs_f64());
         step(&cluster);
     }
+    println!("e2e: {:3.0} s: all steps are done", begin.elapsed().as_secs_f64());
     println!("{}", cluster.kubectl(&["get", "nodes,pods", "-o", "wide"]));
 }
 
@@ -371,58 +391,4 @@ fn the_autoscaler_asks_both_metrics_apis(cluster: &Cluster) {
     }
     cluster.kubectl(&["delete", "hpa", "web"]);
     cluster.kubectl(&["delete", "apiservice", "v1beta1.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"]);
-}
-
-fn an_outage_of_the_api_server_ends_no_pod(cluster: &Cluster) {
-    let running = |cluster: &Cluster| -> Vec<serde_json::Value> {
-        let pods = cluster.wait_pods_ready("default", "app=web", 2);
-        pods.iter().map(|pod| pod["status"]["containerStatuses"][0]["containerID"].clone()).collect()
-    };
-    let before = running(cluster);
-    cluster.stop_api_server();
-    assert!(cluster.get_raw("/readyz").is_err());
-    std::thread::sleep(Duration::from_secs(3));
-    cluster.start_api_server();
-    assert_eq!(running(cluster), before);
-}
-
-const AGENTS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/component=agent";
-const AGGREGATORS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/component=aggregator";
-
-fn the_manifests_bring_ringside_up(cluster: &Cluster) {
-    cluster.import_ringside("docker.io/library/ringside:0.1.0");
-    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/daemonset.yaml")).unwrap();
-    // As docs/deploy.md says for API servers before 1.21.
-    let manifest = manifest.replace("apiVersion: policy/v1\n", "apiVersion: policy/v1beta1\n");
-    cluster.apply(&manifest);
-    cluster.wait_pods_ready("ringside", AGENTS, 1);
-    cluster.wait_pods_ready("ringside", AGGREGATORS, 2);
-    for (group, version) in [
-        ("ingest.ringside.dev", "v1alpha1"),
-        ("metrics.k8s.io", "v1beta1"),
-        ("custom.metrics.k8s.io", "v1beta2"),
-        ("history.ringside.dev", "v1alpha1"),
-    ] {
-        cluster.wait_api_service_available(group, version);
-    }
-}
-
-fn kubectl_top_answers(cluster: &Cluster) {
-    let rows = cluster.wait_until("two pods in kubectl top", Duration::from_secs(60), || {
-        let output = cluster.try_kubectl(&["top", "pods", "-l", "app=web", "--containers", "--no-headers"]);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if said.lines().count() == 2 { Ok(said) } else { Err(format!("{output:?}")) }
-    });
-    for row in rows.lines() {
-        let cells: Vec<&str> = row.split_whitespace().collect();
-        let [_pod, container, cpu, memory] = cells.as_slice() else { panic!("{row}") };
-        assert_eq!(*container, "web");
-        // The limit is 100m; the loop takes all of it, if the machine has that much to give.
-        let cpu: u32 = cpu.strip_suffix('m').unwrap().parse().unwrap();
-        assert!((10..=110).contains(&cpu), "{row}");
-        let memory: u32 = memory.strip_suffix("Mi").unwrap().parse().unwrap();
-        assert!(memory <= 32, "{row}");
-    }
-    println!("{}", cluster.kubectl(&["top", "pods", "-A", "--containers"]));
-    println!("{}", cluster.kubectl(&["top", "nodes"]));
 }

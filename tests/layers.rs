@@ -217,7 +217,7 @@ fn said(path: &str, code: &str) -> Vec<String> {
 
 #[test]
 fn a_view_that_reads_the_kernel_is_found_in_every_spelling() {
-    let want = ["src/view/x.rs: `view` uses `kernel`, and may use only [\"units\", \"sample\", \"store\"]"];
+    let want = ["src/view/x.rs: `view` uses `kernel`, and may use only [\"units\", \"sample\", \"store\", \"auth\"]"];
     for code in [
         "use crate::kernel::CpuStat;",
         "use crate::{store::Store, kernel::{a, b}};",

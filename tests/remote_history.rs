@@ -140,6 +140,7 @@ mod facts {
             process: ProcessUsage::default(),
             scrapers: 0,
             untracked_scrapes: 0,
+            push: None,
         };
         let page = agent::encode(view, Format::Text).unwrap();
         let shown: BTreeMap<&str, f64> = page

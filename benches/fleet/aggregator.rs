@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::client::FrontProxy;
-use super::fleet::Fleet;
+use super::client::{FrontProxy, Pki};
 
 pub struct Aggregator {
     pub address: SocketAddr,
     process: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Aggregator {
@@ -40,7 +39,7 @@ impl Aggregator {
             .stderr(log)
             .spawn()
             .unwrap();
-        let aggregator = Self { address, process, _folder: folder };
+        let aggregator = Self { address, process, folder: folder };
         let began = Instant::now();
         while tokio::net::TcpStream::connect(address).await.is_err() {
             assert!(began.elapsed() < Duration::from_secs(30), "the aggregator does not listen: {}", aggregator.log());
@@ -50,12 +49,13 @@ impl Aggregator {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self._folder.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until it knows the last pod of the fleet: a push about it is then taken whole.
-    pub async fn wait_for_directory(&self, proxy: &mut FrontProxy, _fleet: Fleet) {
+    /// Waits until it knows all nodes and pods of the fleet: a push is then taken whole.
+    pub async fn wait_for_directory(&self, pki: &Pki) {
         let began = Instant::now();
+        let mut proxy = FrontProxy::connect(self.address, pki).await;
         loop {
             let (_, text) = proxy.get_text("/metrics").await;
             if text.lines().any(|line| line == "ringside_aggregator_directory_synced 1") {
@@ -72,17 +72,12 @@ impl Aggregator {
 
     /// User and system time so far.
     pub fn cpu(&self) -> Duration {
-        let schedstat = self.threads_cpu();
-        Duration::from_nanos(schedstat)
-    }
-
-    fn threads_cpu(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
         let of = |path: std::path::PathBuf| {
             let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
             text.split(' ').next()?.parse::<u64>().ok()
         };
-        tasks.flatten().filter_map(|task| of(task.path())).sum()
+        Duration::from_nanos(tasks.flatten().filter_map(|task| of(task.path())).sum())
     }
 
     pub fn rss_mib(&self) -> f64 {

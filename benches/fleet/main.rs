@@ -124,11 +124,11 @@ fn measure(fleet: Fleet) -> Figures {
         let pki = Pki::new();
         let server = api_server::ApiServer::new(fleet, pki.ca_pem.clone()).serve().await;
         let aggregator = Aggregator::start(server).await;
+        aggregator.wait_for_directory(&pki).await;
         let mut proxies = Vec::new();
         for _ in 0..CONNECTIONS {
             proxies.push(FrontProxy::connect(aggregator.address, &pki).await);
         }
-        aggregator.wait_for_directory(&mut proxies[0], fleet).await;
         let mut figures = Figures { nodes: fleet.nodes, ..Figures::default() };
 
         // History, as fast as it goes: the wall clock of the samples begins in the past.

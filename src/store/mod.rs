@@ -68,7 +68,7 @@ use head::{FrameInfo, Head};
 use ledger::Ledger;
 use seal::Sealer;
 
-/// The smallest budget that [`ring`] takes.
+/// The smallest budget that [`ring()`] takes.
 pub const LEAST_BUDGET_BYTES: usize = 1 << 20;
 
 /// Ticks after which a head is sealed. A longer one compresses better, a shorter one is read faster.

@@ -131,6 +131,7 @@ impl Maker {
                     restarts: 2,
                     ended_cpu_usage_usec: 98_765_432,
                     living: Vec::new(),
+                    last_victim: None,
                     exits: BTreeMap::from([((137, Arc::from("OOMKilled")), 2)]),
                 };
                 let tallies = Arc::make_mut(&mut self.sample.tallies);

@@ -3,7 +3,7 @@
 //! In: two rows of cells per entity; or the bytes of one `Changes` message. Out: its bytes; or (entity, mask, differences),
 //! one after the other, without an allocation. A cell is a value plus one, or 0 for absent, so that absence needs no field
 //! of its own and a difference never overflows: it wraps. It knows nobody's name and applies nothing.
-//! Next: [`super::push`], [`super::chain`].
+//! Next: [`super::push`], `super::chain`.
 
 use super::metric::Metric;
 use super::protobuf::{Field, Fields, Malformed, put_varint, skip_varints, varint, zigzag};

@@ -2,7 +2,7 @@
 //!
 //! In: bytes that anybody may have sent. Out: [`Push`], whose samples and births are looked up in the bytes when they are
 //! asked for: a body costs no more memory than itself. Declared counts are capped. It knows no node and believes nothing.
-//! Next: [`super::node`].
+//! Next: `super::node`.
 
 use super::frame::Changes;
 use super::protobuf::{Field, Fields, Malformed, varint};

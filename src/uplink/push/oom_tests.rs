@@ -104,7 +104,7 @@ fn a_kill_is_told_once_with_whom_the_limit_and_the_last_minute() {
     assert_eq!(
         kill.message,
         "OOM: the kernel killed process java\\x0a (PID 812 on the node) in container web. Its memory limit is 128 MiB. \
-         Memory: 60 s before 79 MiB, 30 s before 109 MiB, 10 s before 127.9 MiB, at the end 127.9 MiB; its highest was 128 MiB."
+         Memory: 60 s before 79 MiB, 30 s before 109 MiB, 10 s before 127.9 MiB, at the end 127.9 MiB; its highest reading was 128 MiB."
     );
     assert_eq!((kill.count, kill.at, &*kill.container_id), (1, wall(100), WEB_ID));
     assert_eq!((&*kill.namespace, &*kill.pod, &*kill.pod_uid), ("shop", "web-0", POD_UID));

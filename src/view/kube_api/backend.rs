@@ -3,7 +3,7 @@
 //! In: a question, and pods' labels and workloads from the cluster's store, which the engine's series do not have. Out:
 //! series and newest values, computed by the engine from the families that agents export. Pods that the API server has
 //! forgotten count for their namespace and node, and for no workload or label. An answer is read up to 16 MiB.
-//! Next: [`super::promql`], which writes the query.
+//! Next: `super::promql`, which writes the query.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,15 +5,15 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | a request, an answer | [`answer`], [`status`] |
-//! | what a path means, for RBAC as well | [`path`] |
-//! | in which form | [`accept`] |
-//! | what there is | [`discovery`], [`openapi`] |
-//! | which objects | [`selector`] |
-//! | `metrics.k8s.io` | [`list`], [`watch`]; written by [`item`], [`json`], [`protobuf`], [`text`]; [`version`], [`whole`] |
-//! | `custom.metrics.k8s.io` | [`series`], [`custom`] |
-//! | `history.ringside.dev` | [`history`], written by [`series_text`] |
-//! | where the last two have it from | [`source`], or another engine: [`backend`], [`promql`] |
+//! | a request, an answer | `answer`, `status` |
+//! | what a path means, for RBAC as well | `path` |
+//! | in which form | `accept` |
+//! | what there is | `discovery`, `openapi` |
+//! | which objects | `selector` |
+//! | `metrics.k8s.io` | `list`, `watch`; written by `item`, `json`, `protobuf`, `text`; `version`, `whole` |
+//! | `custom.metrics.k8s.io` | `series`, `custom` |
+//! | `history.ringside.dev` | `history`, written by `series_text` |
+//! | where the last two have it from | [`source`], or another engine: [`backend`], `promql` |
 
 mod accept;
 mod answer;

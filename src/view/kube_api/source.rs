@@ -1,7 +1,7 @@
 //! Where histories and custom metrics come from: the cluster's own store, or another engine.
 //!
 //! In: a question that was understood. Out: series or newest values in base units, or why there are none. The store is
-//! asked on a thread that may take long. Next: [`super::custom`], [`super::history`]; the other engine is [`super::backend`].
+//! asked on a thread that may take long. Next: `super::custom`, `super::history`; the other engine is [`super::backend`].
 
 use std::future::Future;
 use std::pin::Pin;

@@ -253,6 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn kubectl_means_the_cluster_by_workload_unless_something_else_is_said() {
+        let as_plugin = |words: &[&str]| {
+            let words = words.iter().map(std::ffi::OsString::from).collect();
+            crate::view::top::for_kubectl(words)
+        };
+        assert_eq!(as_plugin(&["k", "top", "-l", "a=b"]), ["k", "top", "--by", "workload", "-l", "a=b"]);
+        assert_eq!(as_plugin(&["k", "top", "-n", "x", "--by=pod"]), ["k", "top", "-n", "x", "--by=pod"]);
+        assert_eq!(as_plugin(&["k", "top", "--by", "node"]), ["k", "top", "--by", "node"]);
+        assert_eq!(as_plugin(&["k", "query"]), ["k", "query"]);
+        let taken = Line::try_parse_from(as_plugin(&["k", "top", "-l", "a=b"]).into_iter().skip(1)).unwrap();
+        assert_eq!(taken.args.cluster.by.as_deref(), Some("workload"));
+    }
+
+    #[test]
     fn a_canary_stands_beside_its_stable_version() {
         let list = |points: [&str; 2]| -> List {
             let item = |track: &str, points: &str| {

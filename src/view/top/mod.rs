@@ -20,6 +20,7 @@ mod past_tests;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -97,11 +98,15 @@ pub struct TopArgs {
     pub cluster: ClusterArgs,
 }
 
-impl TopArgs {
-    /// As `kubectl ringside top`: the cluster is meant, by workload unless something else is said.
-    pub fn for_kubectl(&mut self) {
-        self.cluster.by.get_or_insert_with(|| "workload".to_owned());
+/// The words of a command line as kubectl's plugin takes them: with `top` the cluster is meant, by workload unless something
+/// else is said. The words and not what was made of them, because other flags ask for `--by`.
+#[must_use]
+pub fn for_kubectl(mut words: Vec<OsString>) -> Vec<OsString> {
+    let is_by = |word: &OsString| word == "--by" || word.as_encoded_bytes().starts_with(b"--by=");
+    if words.get(1).is_some_and(|word| word == "top") && !words.iter().any(is_by) {
+        words.splice(2..2, ["--by", "workload"].map(OsString::from));
     }
+    words
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
