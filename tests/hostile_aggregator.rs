@@ -10,7 +10,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "a panic is how a test fails"
+    clippy::print_stdout,
+    reason = "a panic is how a test fails, and its figures are for people"
 )]
 
 mod besieged;
@@ -318,7 +319,7 @@ fn random_bytes(seed: u64, many: usize) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_floods_or_dawdles_is_refused_and_others_are_served_from_little_memory() {
+async fn whoever_floods_is_refused_and_others_are_served_from_little_memory() {
     let mut besieged = Besieged::start().await;
     let mut bystander = Bystander::new(&besieged);
     bystander.beside(&besieged, "none", tokio::time::sleep(FLOOD)).await;
@@ -379,21 +380,28 @@ async fn whoever_floods_or_dawdles_is_refused_and_others_are_served_from_little_
 
     bystander.beside(&besieged, "other times", other_times(&besieged)).await;
     bystander.beside(&besieged, "a million names", a_million(&besieged)).await;
+    println!("{}", bystander.table());
+    besieged.stood_firm();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_bodies_that_drip_are_given_up_and_others_are_served_from_little_memory() {
+    let mut besieged = Besieged::start().await;
+    let mut bystander = Bystander::new(&besieged);
+    bystander.beside(&besieged, "none", tokio::time::sleep(FLOOD)).await;
+    // They have pushed before: whether they may is known.
+    for at in 0..besieged::ATTACKERS {
+        let node = format!("node-{at}");
+        assert_eq!(besieged.push(&node, forged(&node, &[])).await.status, 200);
+    }
     let ended = bystander.beside(&besieged, "1,000 bodies of 1 B/s", dawdlers(&besieged, 1_000)).await;
-    assert_eq!(ended, 1_000, "each is told 408 or hung up on");
+    assert_eq!(ended, 1_000, "each is told that it is too slow, or hung up on");
     bystander.beside(&besieged, "none, afterwards", tokio::time::sleep(FLOOD)).await;
     println!("{}", bystander.table());
-    println!(
-        "{}",
-        besieged
-            .get("/metrics")
-            .await
-            .text
-            .lines()
-            .filter(|line| line.contains("_pushes_total{"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    );
+    // On a busy machine some do not get as far as their first byte.
+    let too_slow = besieged.counted("ringside_aggregator_pushes_total{route=\"agent\",result=\"too_slow\"}").await;
+    println!("given up as too slow: {too_slow}");
+    assert!(too_slow > 0);
     besieged.stood_firm();
 }
 
@@ -434,9 +442,8 @@ async fn other_times(besieged: &Besieged) {
     let cpu = async || besieged.get(own).await.json()["containers"][0]["usage"]["cpu"].clone();
     assert_eq!(cpu().await, json!("500m"));
     assert_eq!(accepted(&push("node-0", back).await), (200, 1));
-    // A counter that went back has no rate; it is not a huge one.
-    let answer = besieged.get(own).await;
-    println!("after a counter went back: {} {}", answer.status, answer.text);
+    // A counter that went back has no rate, rather than a huge one.
+    besieged.get(own).await.refusal(404, "NotFound");
     assert_eq!(accepted(&push("node-0", one(&mut encoder, 40, 5_000_000)).await), (200, 1));
     assert_eq!(cpu().await, json!("500m"));
 }
@@ -513,7 +520,6 @@ async fn a_million(besieged: &Besieged) {
             _ => push_of(&node, &inside),
         };
         let answer = besieged.push(&node, body.clone()).await;
-        println!("{what}: {} bytes, {} {}", body.len(), answer.status, answer.text.trim());
         assert_eq!(answer.status, code, "{what}: {answer:?}");
         if code == 400 {
             assert!(answer.refusal(400, "BadRequest").len() < 1_000, "{what}");

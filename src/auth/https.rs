@@ -339,4 +339,21 @@ mod tests {
         drop(permit);
         assert_eq!(read(6 * BUDGET_STEP).await.unwrap().0.len(), 6 * BUDGET_STEP);
     }
+
+    #[tokio::test]
+    async fn a_body_a_little_too_large_is_heard_to_its_end_and_a_much_larger_one_is_not() {
+        for (bytes, frames_left) in [(14, 0), (5_000, 998)] {
+            let come = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let count = Arc::clone(&come);
+            let frames = (0..bytes / 5).map(move |_| {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"12345")))
+            });
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+            let read = read_body(Request::new(body), 4, Duration::from_secs(60)).await;
+            assert_eq!(read.unwrap_err(), BodyError::TooLarge { most: 4 });
+            let left = bytes / 5 - come.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(left.abs_diff(frames_left) <= 4 && (frames_left == 0) == (left == 0), "{left} of {bytes}");
+        }
+    }
 }

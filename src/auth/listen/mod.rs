@@ -129,6 +129,7 @@ pub async fn accept<F: Future<Output = ()> + Send + 'static>(
                     };
                     let _ = stream.set_nodelay(true);
                     let served = serve(stream, peer, stopped.clone());
+                    tracing::info!(bytes=std::mem::size_of_val(&served), "SERVED");
                     connections.spawn(async move {
                         let _place = place;
                         served.await;
@@ -175,7 +176,8 @@ pub async fn converse<S, F, B>(
         .max_buf_size(bounds.head_bytes.max(8192))
         .max_header_size(bounds.head_bytes)
         .serve_connection(guard, service);
-    let mut connection = pin!(connection);
+    // In one place of the heap: on its way into a future it would have a second one for as long as the connection lives.
+    let mut connection = Box::pin(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stopped.wait_for(|stopped| *stopped) => {}
