@@ -62,7 +62,11 @@ where
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // The libraries' own debugging is nobody's answer to a question about this agent.
-    let wanted = Targets::new().with_target("ringside", level).with_default(level.min(LevelFilter::WARN));
+    let wanted = Targets::new()
+        .with_target("ringside", level)
+        // It calls each request that fails an error. Whoever asked says so in his own words, and knows whether it is one.
+        .with_target("kube_client::client::builder", if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF })
+        .with_default(level.min(LevelFilter::WARN));
     let throttle = Throttle::new(LINES_PER_SECOND, Reporter { format, sink: sink.clone() });
     let writer = EscapingWriter(sink);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
@@ -253,6 +257,13 @@ mod tests {
         });
         assert!(text.contains("ours") && text.contains("their warning"), "{text}");
         assert!(!text.contains("too fine") && !text.contains("theirs"), "{text}");
+    }
+
+    #[test]
+    fn requests_that_fail_are_told_by_who_asked_unless_one_debugs() {
+        let fails = || tracing::error!(target: "kube_client::client::builder", "failed with status 503");
+        assert_eq!(logged(LogFormat::Text, LogLevel::Info, fails), "");
+        assert!(logged(LogFormat::Text, LogLevel::Debug, fails).contains("503"));
     }
 
     #[test]
