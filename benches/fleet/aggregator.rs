@@ -61,7 +61,7 @@ impl Aggregator {
             if text.lines().any(|line| line == "ringside_aggregator_directory_synced 1") {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(120), "the directory is not complete: {}", self.log());
+            assert!(began.elapsed() < Duration::from_secs(240), "the directory is not complete: {}", self.log());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

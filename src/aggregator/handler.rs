@@ -85,10 +85,26 @@ impl Answers {
         attributes: &Attributes,
     ) -> Result<Identity, crate::auth::Denied> {
         let identity = self.authenticator.authenticate(peer, request.headers()).await?;
-        if !is_discovery(attributes) {
+        if !is_discovery(attributes) && !self.may_push_for_all(&identity, attributes).await? {
             self.authorizer.authorize(&identity, attributes).await?;
         }
         Ok(identity)
+    }
+
+    /// Whether this account may push for every node. All agents share an account, so one answer serves a whole fleet, which
+    /// may come at once. For which node it speaks is not asked here: that is the token's word.
+    async fn may_push_for_all(
+        &self,
+        identity: &Identity,
+        attributes: &Attributes,
+    ) -> Result<bool, crate::auth::Denied> {
+        let Some(for_all) = for_all_nodes(attributes) else { return Ok(false) };
+        let account = Identity { extra: std::collections::BTreeMap::new(), ..identity.clone() };
+        match self.authorizer.authorize(&account, &for_all).await {
+            Ok(()) => Ok(true),
+            Err(crate::auth::Denied::Forbidden(_)) => Ok(false),
+            Err(denied) => Err(denied),
+        }
     }
 
     async fn push(&self, identity: &Identity, node: &str, request: Request<Incoming>) -> Response<https::Body> {
@@ -171,6 +187,16 @@ fn node_of_push(attributes: &Attributes) -> Option<&str> {
     }
 }
 
+/// A push for one node as the question about all of them.
+fn for_all_nodes(attributes: &Attributes) -> Option<Attributes> {
+    node_of_push(attributes)?;
+    let mut for_all = attributes.clone();
+    if let Attributes::Resource { name, .. } = &mut for_all {
+        name.clear();
+    }
+    Some(for_all)
+}
+
 /// Words for counting, of which there is a closed list.
 fn counted(attributes: &Attributes) -> (&'static str, &'static str) {
     let group = match attributes {
@@ -208,6 +234,17 @@ mod tests {
         assert_eq!(node("POST", "/apis/ingest.ringside.dev/v1/nodes/a/samples"), None);
         assert_eq!(node("POST", "/apis/metrics.k8s.io/v1alpha1/nodes/a/samples"), None);
         assert_eq!(node("POST", "/apis/ingest.ringside.dev/v1alpha1/nodes/..%2fb/samples"), None);
+    }
+
+    #[test]
+    fn the_right_to_push_is_asked_for_all_nodes_at_once_and_nothing_else_is() {
+        let asked = |method: &str, path: &str| for_all_nodes(&kube_api::attributes(method, path, None));
+        let one = asked("POST", "/apis/ingest.ringside.dev/v1alpha1/nodes/a/samples");
+        let other = asked("POST", "/apis/ingest.ringside.dev/v1alpha1/nodes/b/samples");
+        assert!(one.is_some());
+        assert_eq!(one, other);
+        assert_eq!(asked("GET", "/apis/metrics.k8s.io/v1beta1/nodes/a"), None);
+        assert_eq!(asked("POST", "/apis/ingest.ringside.dev/v1alpha1/nodes/a"), None);
     }
 
     #[test]
