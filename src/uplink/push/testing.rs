@@ -240,11 +240,8 @@ pub fn cluster() -> ClusterStore {
 
 /// The same with a history of so long.
 pub fn cluster_with(history: Duration) -> ClusterStore {
-    let store = ClusterStore::new(ClusterOptions {
-        history,
-        budget_bytes: 16 << 20,
-        stale_after: Duration::from_secs(120),
-    });
+    let store =
+        ClusterStore::new(ClusterOptions { history, budget_bytes: 16 << 20, stale_after: Duration::from_secs(120) });
     store.put_node(&NodeRecord { name: NODE.into(), uid: "node-uid".into(), labels: Arc::new([]) });
     store.put_pod(&PodRecord {
         namespace: "shop".into(),
