@@ -2,7 +2,9 @@
 //!
 //! In: what `tests/lab/setup.sh` and `tests/lab/control_plane.sh` install. Out: one test that walks through the steps with
 //! one cluster, since a cluster takes 15 s to start. A step is a function that gets the cluster; it leaves behind what
-//! a later step may stand upon, and its name is in the output when it fails.
+//! a later step may stand upon, and its name is in the output when it fails. Steps about the cluster itself are here; those
+//! about ringside in `e2e/`: `ringside_in_cluster` brings it up (with a push each 2 s), `answers`, `scaling`, `failures`. What
+//! kubectl says of the real containers is printed.
 //!
 //! What the guard offers (`support::cluster::Cluster`; its header tells how the network is laid out):
 //! - `apply(yaml)`, `kubectl(&[..])`, `try_kubectl`, `get_json`, `get_raw`, `try_post`: as the administrator;

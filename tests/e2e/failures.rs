@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::ringside_in_cluster::{AGENTS, AGGREGATORS, PATIENCE, node_course};
+use crate::ringside_in_cluster::{AGGREGATORS, PATIENCE, node_course};
 use crate::support::cluster::{Cluster, NODE};
 
 fn unix_seconds() -> f64 {
@@ -56,7 +56,6 @@ pub fn a_new_aggregator_knows_what_was_before_it(cluster: &Cluster) {
     let points = cluster.wait_until("the history from before the restart", PATIENCE, || {
         has_no_gap(&node_course(cluster, "15m"), oldest, restart)
     });
-    println!("{}", cluster.pod_logs("ringside", AGENTS) + &cluster.pod_logs("ringside", AGGREGATORS));
     println!(
         "new replicas were ready after {:.1} s, kubectl top answered after {:.1} s, and {points} points are older than they",
         ready.as_secs_f64(),

@@ -129,7 +129,6 @@ pub async fn accept<F: Future<Output = ()> + Send + 'static>(
                     };
                     let _ = stream.set_nodelay(true);
                     let served = serve(stream, peer, stopped.clone());
-                    tracing::info!(bytes=std::mem::size_of_val(&served), "SERVED");
                     connections.spawn(async move {
                         let _place = place;
                         served.await;
