@@ -109,14 +109,14 @@ pub fn kubectl_top_shows_what_containers_do(cluster: &Cluster) {
         &["top", "pod", "--containers", "-A"],
         &["top", "pod", "-n", "shop", "--sort-by=memory"],
     ] {
-        println!("$ kubectl {}\n{}", args.join(" "), cluster.kubectl(args));
+        shown!("$ kubectl {}\n{}", args.join(" "), cluster.kubectl(args));
     }
 }
 
 pub fn the_metrics_api_answers_as_json_and_as_a_table(cluster: &Cluster) {
     let path = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods?labelSelector=track%3Dcanary";
     let raw = cluster.get_raw(path).unwrap();
-    println!("$ kubectl get --raw '{path}'\n{raw}");
+    shown!("$ kubectl get --raw '{path}'\n{raw}");
     let list: Value = serde_json::from_str(&raw).unwrap();
     assert_eq!(list["kind"], "PodMetricsList");
     let pods = list["items"].as_array().unwrap();
@@ -132,17 +132,17 @@ pub fn the_metrics_api_answers_as_json_and_as_a_table(cluster: &Cluster) {
     assert!(seconds > 0.5 && seconds < 30.0, "{window}");
 
     let table = cluster.kubectl(&["get", "pods.metrics.k8s.io", "-A"]);
-    println!("$ kubectl get pods.metrics.k8s.io -A\n{table}");
+    shown!("$ kubectl get pods.metrics.k8s.io -A\n{table}");
     assert!(table.starts_with("NAMESPACE"), "{table}");
     assert_eq!(table.lines().filter(|row| row.starts_with("shop ")).count(), 2, "{table}");
     let nodes = cluster.kubectl(&["get", "nodes.metrics.k8s.io"]);
-    println!("$ kubectl get nodes.metrics.k8s.io\n{nodes}");
+    shown!("$ kubectl get nodes.metrics.k8s.io\n{nodes}");
     assert!(nodes.lines().any(|row| row.starts_with(NODE)), "{nodes}");
 
     let path =
         "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/memory_anon_bytes?labelSelector=track%3Dcanary";
     let raw = cluster.get_raw(path).unwrap();
-    println!("$ kubectl get --raw '{path}'\n{raw}");
+    shown!("$ kubectl get --raw '{path}'\n{raw}");
     let list: Value = serde_json::from_str(&raw).unwrap();
     assert_eq!(list["kind"], "MetricValueList");
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
@@ -200,7 +200,7 @@ pub fn no_account_and_no_node_speaks_for_another(cluster: &Cluster) {
         let args = ["create", "--raw", &push_path(node), "-f", body.to_str().unwrap()];
         let output = cluster.try_kubectl_with(&kubeconfig, &args);
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        println!("push for {node}: {}", said.trim());
+        shown!("push for {node}: {}", said.trim());
         (output.status.success(), said)
     };
     let push = |token: &str, node: &str| push_with(token, node, None);
@@ -282,7 +282,7 @@ pub fn the_cluster_is_shown_by_workload_namespace_and_label(cluster: &Cluster) {
         let output = try_run(env!("CARGO_BIN_EXE_ringside"), &[&common[..], args].concat());
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
-        println!("$ ringside top {}\n{text}", args.join(" "));
+        shown!("$ ringside top {}\n{text}", args.join(" "));
         text
     };
     let row = |text: &str, start: &[&str]| -> Vec<String> {
@@ -311,7 +311,7 @@ pub fn the_cluster_is_shown_by_workload_namespace_and_label(cluster: &Cluster) {
     let output = try_run("env", &[&[path.as_str(), &kubeconfig][..], &words].concat());
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    println!("$ {}\n{text}", words.join(" "));
+    shown!("$ {}\n{text}", words.join(" "));
     row(&text, &["shop", "deployment:cart-canary"]);
 
     let anon = history(cluster, "namespaces?metric=memory_anon_bytes&last=10s&step=2s");
@@ -320,7 +320,7 @@ pub fn the_cluster_is_shown_by_workload_namespace_and_label(cluster: &Cluster) {
         let series = items.iter().find(|one| one["metadata"]["name"] == namespace).unwrap();
         series["points"].as_array().unwrap().last().unwrap()[1].as_f64().unwrap()
     };
-    println!("anonymous memory: shop {} B, ringside {} B, default {} B", of("shop"), of("ringside"), of("default"));
+    shown!("anonymous memory: shop {} B, ringside {} B, default {} B", of("shop"), of("ringside"), of("default"));
     let mebibytes = of("shop") / f64::from(1 << 20);
     assert!((24.0..40.0).contains(&mebibytes), "{mebibytes} MiB");
     assert!(of("ringside") > 0.0 && of("default") > 0.0);

@@ -56,7 +56,7 @@ pub fn a_new_aggregator_knows_what_was_before_it(cluster: &Cluster) {
     let points = cluster.wait_until("the history from before the restart", PATIENCE, || {
         has_no_gap(&node_course(cluster, "15m"), oldest, restart)
     });
-    println!(
+    shown!(
         "new replicas were ready after {:.1} s, kubectl top answered after {:.1} s, and {points} points are older than they",
         ready.as_secs_f64(),
         answered.as_secs_f64(),
@@ -80,7 +80,7 @@ pub fn an_outage_of_the_api_server_leaves_no_gap(cluster: &Cluster) {
     let points = cluster.wait_until("the history of the outage", PATIENCE, || {
         has_no_gap(&node_course(cluster, "5m"), begin - 10.0, end)
     });
-    println!(
+    shown!(
         "{:.0} s without an API server: {points} points from 10 s before it to its end, kubectl top {:.1} s after it",
         end - begin,
         answered.as_secs_f64(),
@@ -118,7 +118,7 @@ pub fn an_oom_kill_is_told_once_with_the_limit_and_the_last_values(cluster: &Clu
         cluster.get_json(&["events", "-A", "--field-selector", fields])["items"].as_array().unwrap().clone()
     };
     let event = cluster.wait_until("an event", PATIENCE, || events().pop().ok_or_else(|| "no event".to_owned()));
-    println!(
+    shown!(
         "$ kubectl get events -n shop\n{}",
         cluster.kubectl(&[
             "get",
@@ -131,7 +131,7 @@ pub fn an_oom_kill_is_told_once_with_the_limit_and_the_last_values(cluster: &Clu
             "wide"
         ])
     );
-    println!("{}", event["message"].as_str().unwrap());
+    shown!("{}", event["message"].as_str().unwrap());
     assert_eq!(event["type"], "Warning");
     assert_eq!(event["involvedObject"]["kind"], "Pod");
     assert_eq!(event["involvedObject"]["name"], "glutton");

@@ -88,7 +88,7 @@ pub fn workloads_are_scaled_by_cpu_and_by_a_custom_metric(cluster: &Cluster) {
         });
     };
     let show = || {
-        println!(
+        shown!(
             "$ kubectl get hpa,deployments -n scaled\n{}",
             cluster.kubectl(&["get", "hpa,deployments", "-n", "scaled"])
         )
