@@ -36,7 +36,8 @@ fn panel(text: &mut String, left: f64, title: &str, all: &[Figures], of: fn(&Fig
         let (px, py) = (x(f.nodes as f64), y(of(f)));
         let _ = writeln!(text, "<text x=\"{px}\" y=\"{}\" text-anchor=\"middle\">{}</text>", bottom + 16.0, f.nodes);
         let _ = writeln!(text, "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3.5\" fill=\"#1f6feb\"/>");
-        let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{:.1}\">{:.3}</text>", px - 8.0, py - 8.0, of(f));
+        let decimals = if of(f) < 10.0 { 3 } else { 0 };
+        let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{:.1}\">{:.decimals$}</text>", px - 8.0, py - 8.0, of(f));
     }
     if let Some(last) = all.last() {
         let _ = writeln!(
