@@ -364,7 +364,7 @@ fn before_everything_is_known_all_is_kept_and_nothing_shown() {
 
 /// The seeds of the fuzz target: `cargo test --lib write_seeds -- --ignored`.
 #[test]
-#[ignore = "writes into fuzz/seeds"]
+#[ignore = "rewrites fuzz/seeds/push; to be run when the protocol changes"]
 fn write_seeds_for_the_fuzzer() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/push");
     std::fs::create_dir_all(&folder).unwrap();
