@@ -100,6 +100,13 @@ impl MonotonicNanos {
 pub struct UnixNanos(pub u64);
 
 impl UnixNanos {
+    /// The wall clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Whole milliseconds since 1970.
     #[must_use]
     pub const fn millis(self) -> u64 {

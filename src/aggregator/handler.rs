@@ -16,7 +16,7 @@ use super::Parts;
 use crate::auth::certificates::ClusterCa;
 use crate::auth::https::{self, BodyBudget, BodyError, Handler, Peer};
 use crate::auth::{Attributes, Authenticator, Authorizer, Identity, status};
-use crate::uplink::receive::wall_clock;
+use crate::units::UnixNanos;
 use crate::uplink::wire::MOST_BODY_BYTES;
 use crate::view::kube_api::{self, ApiRequest};
 use crate::view::prometheus::agent::as_text;
@@ -129,7 +129,7 @@ impl Answers {
                 return error.response();
             }
         };
-        let answer = self.parts.receiver.receive(identity, node, &body, wall_clock());
+        let answer = self.parts.receiver.receive(identity, node, &body, UnixNanos::now());
         let code = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status::whole(code, "application/json", answer.body);
         if let Some(seconds) = answer.retry_after {

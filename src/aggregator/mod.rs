@@ -22,12 +22,13 @@ use crate::auth::requestheader::ApiServerTrust;
 use crate::auth::{Authenticator, Authorizer, https};
 use crate::config::AggregatorConfig;
 use crate::store::cluster::{ClusterOptions, ClusterStore};
+use crate::units::UnixNanos;
 use crate::uplink::directory::{Directory, DirectoryState};
 use crate::uplink::peers::link::Route;
 use crate::uplink::peers::{Fill, Peers, PeersOptions};
 use crate::uplink::receive::metrics::{Holdings, Metrics};
 use crate::uplink::receive::ready::{Others, Readiness};
-use crate::uplink::receive::{Intake, Receiver, wall_clock};
+use crate::uplink::receive::{Intake, Receiver};
 use crate::view::kube_api::backend::{Backend, BadBackend};
 use crate::view::kube_api::source::StoreSource;
 use crate::view::kube_api::{HistorySource, KubeApi, Options};
@@ -114,7 +115,7 @@ struct Parts {
 impl Parts {
     fn holdings(&self) -> Holdings {
         let stats = self.store.stats();
-        let (fresh_nodes, stale_nodes) = self.store.freshness(wall_clock());
+        let (fresh_nodes, stale_nodes) = self.store.freshness(UnixNanos::now());
         Holdings {
             fresh_nodes,
             stale_nodes,
@@ -138,7 +139,7 @@ fn ready(readiness: &Readiness, peers: &Peers) -> Result<(), String> {
         Fill::Filled => Others::Told,
         Fill::GaveUp => Others::Silent,
     };
-    readiness.check(others, wall_clock())
+    readiness.check(others, UnixNanos::now())
 }
 
 /// Runs the aggregator until SIGTERM or SIGINT.
@@ -185,8 +186,8 @@ async fn start(config: &AggregatorConfig) -> Result<Option<Running>, AggregatorE
         stale_after: config.stale_after,
     });
     let history: Arc<dyn HistorySource> = match &config.history_backend {
-        Some(url) => Arc::new(Backend::new(url, store.clone(), wall_clock)?),
-        None => Arc::new(StoreSource::new(store.clone(), wall_clock)),
+        Some(url) => Arc::new(Backend::new(url, store.clone(), UnixNanos::now)?),
+        None => Arc::new(StoreSource::new(store.clone(), UnixNanos::now)),
     };
     let (metrics, directory, readiness) =
         (Metrics::default(), DirectoryState::default(), Arc::new(Readiness::default()));
@@ -194,7 +195,7 @@ async fn start(config: &AggregatorConfig) -> Result<Option<Running>, AggregatorE
     let (synced, seen) = (directory.clone(), Arc::clone(&readiness));
     tokio::spawn(async move {
         synced.synced().await;
-        seen.synced(wall_clock());
+        seen.synced(UnixNanos::now());
         tracing::info!("nodes and pods are listed: pushes are judged from now on");
     });
 
@@ -228,7 +229,7 @@ async fn start(config: &AggregatorConfig) -> Result<Option<Running>, AggregatorE
             let listed = if is_listed { Ok(()) } else { Err("nodes and pods have not been listed yet".to_owned()) };
             vec![("directory", listed), ("data", ready(&checked, &others))]
         }),
-        now: wall_clock,
+        now: UnixNanos::now,
     });
     let trust = ApiServerTrust::follow(client.clone()).await;
     let authenticator = Authenticator::new()

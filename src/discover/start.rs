@@ -131,8 +131,7 @@ pub fn start(
         sink.clone(),
         move || nudge.send_modify(|births| *births = births.wrapping_add(1)),
     )?;
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let started_at = UnixNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX));
+    let started_at = UnixNanos::now();
     let mut statuses = Vec::new();
     let mut tasks = Vec::new();
     if let Some(names) = options.pods {

@@ -20,6 +20,8 @@ mod sampler;
 mod self_stats;
 mod subject_ids;
 mod tally;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, QosClass, Runtime, Workload};
 pub use cgroup::Hierarchies;

@@ -23,6 +23,7 @@ use tokio::net::UnixStream;
 use super::book::kubernetes_words;
 use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, time};
 use crate::discover::{ExitRecord, Metadata, Runtime};
+use crate::units::UnixNanos;
 
 /// Inspections under way at once.
 const PARALLEL: usize = 4;
@@ -39,7 +40,7 @@ pub(super) async fn serve(source: &mut Source) -> Failure {
 
 async fn serve_until_failure(source: &mut Source) -> Result<(), Failure> {
     drop(UnixStream::connect(&source.socket.path).await.map_err(|error| Failure::connect(&error))?);
-    let since = time::now().0 / 1_000_000_000;
+    let since = UnixNanos::now().0 / 1_000_000_000;
     let docker = connect(&source.socket.path)?;
     let docker = in_time(docker.negotiate_version()).await?;
     let version = in_time(docker.version()).await?;

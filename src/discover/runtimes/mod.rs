@@ -193,7 +193,7 @@ impl Source {
         let containers = self.with_book(|book| book.count(self.index));
         self.with_status(|status| {
             status.state = RuntimeState::Connected;
-            status.last_success = Some(time::now());
+            status.last_success = Some(UnixNanos::now());
             status.containers = containers;
             status.has_events = has_events;
         });

@@ -1,12 +1,6 @@
-//! Runtimes' timestamps. In: RFC 3339 text. Out: [`UnixNanos`]. It reads the wall clock in one place, [`now`].
+//! Runtimes' timestamps. In: RFC 3339 text. Out: [`UnixNanos`].
 
 use crate::units::UnixNanos;
-
-/// The wall clock.
-pub(super) fn now() -> UnixNanos {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
 
 /// Nanoseconds of a CRI timestamp; 0 and less mean "not yet".
 pub(super) fn from_nanos(nanos: i64) -> Option<UnixNanos> {

@@ -26,6 +26,7 @@ use super::frame::{self, Forwarded, Frames};
 use super::queue::{Queue, Waiting};
 use super::serve::Taken;
 use super::{INSTANCE, Shared};
+use crate::units::UnixNanos;
 
 /// How long pushes are gathered.
 const GATHER: Duration = Duration::from_millis(100);
@@ -192,7 +193,7 @@ impl Link {
     /// Puts the whole history of a node into the queue.
     fn export(&self, shared: &Shared, node: &str) {
         for body in shared.store.export_node(node) {
-            let received = shared.now();
+            let received = UnixNanos::now();
             let dropped = self.queue.put(Waiting { node: node.into(), received, body: body.into() });
             shared.metrics.peer_pushes("exported", 1);
             shared.metrics.peer_pushes("dropped", dropped);

@@ -81,11 +81,6 @@ impl Shared {
     fn takes_pushes(&self) -> bool {
         self.directory.listed().is_synced()
     }
-
-    #[expect(clippy::unused_self, reason = "all of a replica's knowledge is asked here")]
-    fn now(&self) -> UnixNanos {
-        super::receive::wall_clock()
-    }
 }
 
 /// How far this replica has filled itself from another one.

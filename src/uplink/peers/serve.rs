@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{self, Forwarded, Frames};
 use super::{INSTANCE, Shared};
 use crate::auth::{https, status};
+use crate::units::UnixNanos;
 
 /// A batch has 2 MiB, or is one export.
 const LONGEST_BATCH: usize = 2 * frame::LONGEST;
@@ -78,7 +79,7 @@ fn take(shared: &Shared, body: &[u8]) -> Response<https::Body> {
 
 /// Takes one push in; a node of which more is needed is noted.
 pub(super) fn take_one(shared: &Shared, push: Forwarded, taken: &mut Taken) {
-    let outcome = shared.intake.take(&push.node, &push.body, "peer", shared.now());
+    let outcome = shared.intake.take(&push.node, &push.body, "peer", UnixNanos::now());
     match outcome {
         Ok(_) => taken.accepted += 1,
         Err(refused) if refused.needs_more() && !taken.need.contains(&push.node) => taken.need.push(push.node),
@@ -93,8 +94,11 @@ fn everything(shared: &Arc<Shared>) -> Response<https::Body> {
     let pieces = nodes.into_iter().filter_map(move |node| {
         let mut piece = BytesMut::new();
         for body in shared.store.export_node(&node) {
-            let forwarded =
-                Forwarded { node: node.as_ref().to_owned(), received_unix_nanos: shared.now().0, body: body.into() };
+            let forwarded = Forwarded {
+                node: node.as_ref().to_owned(),
+                received_unix_nanos: UnixNanos::now().0,
+                body: body.into(),
+            };
             frame::put(&mut piece, &forwarded);
         }
         (!piece.is_empty()).then(|| Ok::<_, Infallible>(Frame::data(piece.freeze())))

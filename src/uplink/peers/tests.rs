@@ -122,19 +122,19 @@ fn snapshot(before: u64, value: u64) -> Snapshot {
     ];
     let started_at = UnixNanos(1);
     let entities = keys.into_iter().map(|key| Entity { key, started_at, values }).collect();
-    Snapshot { wall: UnixNanos(super::super::receive::wall_clock().0 - before * 1_000_000_000), entities }
+    Snapshot { wall: UnixNanos(UnixNanos::now().0 - before * 1_000_000_000), entities }
 }
 
 impl Replica {
     /// As the receiver does with what an agent pushed.
     fn push(&self, body: &[u8]) {
-        let now = super::super::receive::wall_clock();
+        let now = UnixNanos::now();
         self.intake.take("a", body, "agent", now).unwrap();
         self.peers.forward(&"a".into(), &Bytes::copy_from_slice(body), now);
     }
 
     fn cpu(&self) -> Option<u64> {
-        let usage = self.store.pod("shop", "web", super::super::receive::wall_clock())?;
+        let usage = self.store.pod("shop", "web", UnixNanos::now())?;
         usage.containers[0].1.get(Metric::CpuUsageUsec)
     }
 }
@@ -180,7 +180,7 @@ async fn a_new_replica_fills_itself_and_goes_on_with_the_agents_next_push() {
     until("it is filled", || second.peers.filled() == Fill::Filled).await;
     assert_eq!(second.cpu(), Some(200));
     let window = |replica: &Replica| {
-        let usage = replica.store.pod("shop", "web", super::super::receive::wall_clock()).unwrap();
+        let usage = replica.store.pod("shop", "web", UnixNanos::now()).unwrap();
         (usage.readings.timestamp, usage.containers[0].1.window)
     };
     assert_eq!(window(&second), window(&first));
@@ -211,7 +211,7 @@ async fn a_replica_that_missed_something_is_told_everything_again() {
     until("the other is known", || first.peers.count() == 1).await;
     let mut encoder = Encoder::new("a", 5);
     let missed = encoder.push(&[snapshot(30, 100)], true);
-    first.intake.take("a", &missed, "agent", super::super::receive::wall_clock()).unwrap();
+    first.intake.take("a", &missed, "agent", UnixNanos::now()).unwrap();
     first.push(&encoder.push(&[snapshot(15, 200)], false));
     until("the other asks, and is told", || second.cpu() == Some(200)).await;
     assert_eq!(second.metrics.pushes_so_far("peer", "need_alone"), 1);

@@ -39,7 +39,7 @@ struct Now {
 }
 
 fn tick(tick: u64, now: &Now) -> NodeSample {
-    let mut b = Builder::new(tick);
+    let mut b = builder(tick);
     let pod = workload("/kubepods.slice/kubepods-pod1.slice", CgroupKind::Pod, None, Some(pod_metadata(None)));
     b.cgroup(pod, |row| row.put_limit(C::MemoryMaxBytes, Some(Limit::At(512 * MIB))));
     if !now.ended {

@@ -75,7 +75,7 @@ fn a_pods_network_is_its_own_and_counted_once() {
 #[test]
 fn a_pod_on_the_hosts_network_has_no_network_of_its_own() {
     let host = |tick| {
-        let mut b = Builder::new(tick);
+        let mut b = builder(tick);
         let metadata = |container| Metadata { host_network: true, ..pod_metadata(container) };
         let own = b.cgroup(
             workload("/kubepods.slice/kubepods-pod1.slice", CgroupKind::Pod, None, Some(metadata(None))),
@@ -91,7 +91,7 @@ fn a_pod_on_the_hosts_network_has_no_network_of_its_own() {
 
 #[test]
 fn a_pod_whose_name_nobody_has_told_yet_waits() {
-    let mut b = Builder::new(1);
+    let mut b = builder(1);
     b.cgroup(workload("/kubepods.slice/kubepods-pod1.slice", CgroupKind::Pod, None, None), usage(1, 1, MIB));
     assert_eq!(snapshot(&b.finish(), ROOT).entities.len(), 1, "only the node");
 }
@@ -115,7 +115,7 @@ fn the_node_is_measured_as_the_kubelet_does_and_its_capacity_is_told() {
 
 #[test]
 fn without_a_root_cgroup_that_counts_cpu_time_proc_stat_does_and_the_choice_stays() {
-    let mut b = Builder::new(0);
+    let mut b = builder(0);
     b.row(Table::Node, None, "node", None, |row| {
         for (column, ticks) in
             [(N::CpuUserTicks, 150), (N::CpuSystemTicks, 50), (N::CpuIdleTicks, 9_000), (N::CpuStealTicks, 7)]

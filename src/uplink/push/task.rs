@@ -4,7 +4,7 @@
 //! with what to do about it, and not again and again. What takes time runs where nobody waits for it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -18,12 +18,6 @@ use crate::units::UnixNanos;
 
 /// The same failure is told again after so long.
 const TOLD_FOR: Duration = Duration::from_secs(600);
-
-/// The wall clock.
-pub fn wall_clock() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
 
 /// One agent's push between two bodies: everything but the waiting and the sending. Times are counted from any one instant.
 #[derive(Debug)]
@@ -97,7 +91,7 @@ pub async fn run<T: Target>(mut pusher: Pusher, mut target: T) {
     loop {
         tokio::time::sleep_until(begun + due).await;
         let prepared = tokio::task::spawn_blocking(move || {
-            let body = pusher.prepare(wall_clock());
+            let body = pusher.prepare(UnixNanos::now());
             (pusher, body)
         });
         let Ok((returned, body)) = prepared.await else {
@@ -110,7 +104,7 @@ pub async fn run<T: Target>(mut pusher: Pusher, mut target: T) {
             None => pusher.look_again(sent),
             Some(body) => {
                 let outcome = target.post(body).await;
-                pusher.learn(outcome, [sent, begun.elapsed()], wall_clock(), rand::random())
+                pusher.learn(outcome, [sent, begun.elapsed()], UnixNanos::now(), rand::random())
             }
         };
     }

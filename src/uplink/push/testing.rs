@@ -8,9 +8,10 @@ use crate::sample::catalogue::{
     NodeColumn as N, Table,
 };
 use crate::sample::row::{Column, Row};
+pub(crate) use crate::sample::testing::Builder;
 use crate::sample::{
-    CgroupIdentity, CgroupKind, MachineFacts, Metadata, NodeSample, QosClass, Roster, Runtime, Subject, SubjectId,
-    Tallies, Tally, TallyKey, Workload,
+    CgroupIdentity, CgroupKind, MachineFacts, Metadata, NodeSample, QosClass, Runtime, Tallies, Tally, TallyKey,
+    Workload,
 };
 use crate::store::cluster::{ClusterOptions, ClusterStore, NodeRecord, PodRecord, WorkloadRef};
 use crate::units::{Limit, MonotonicNanos, UnixNanos};
@@ -30,73 +31,22 @@ pub fn wall(tick: u64) -> UnixNanos {
     UnixNanos(WALL + tick * SECOND)
 }
 
-/// A sample in the making. The ids follow the order of the calls, so that all ticks agree.
-pub struct Builder {
-    pub sample: NodeSample,
-    roster: Roster,
-    next_id: u64,
-}
-
-impl Builder {
-    pub fn new(tick: u64) -> Self {
-        let mut sample = NodeSample::new();
-        sample.tick = tick;
-        sample.wall = wall(tick);
-        sample.started_at = MonotonicNanos((100 + tick) * SECOND);
-        sample.ended_at = MonotonicNanos(sample.started_at.0 + 10_000_000);
-        sample.machine = Arc::new(MachineFacts {
-            node_name: NODE.into(),
-            cpu_cores: 4,
-            memory_bytes: 8192 * MIB,
-            ticks_per_second: 100,
-            ..MachineFacts::default()
-        });
-        Self { sample, roster: Roster::default(), next_id: 1 }
-    }
-
-    pub fn row(
-        &mut self,
-        table: Table,
-        owner: Option<SubjectId>,
-        name: &str,
-        workload: Option<Workload>,
-        fill: impl FnOnce(&mut Row),
-    ) -> SubjectId {
-        let id = SubjectId(self.next_id);
-        self.next_id += 1;
-        let subject = Subject {
-            id,
-            table,
-            owner,
-            name: name.into(),
-            workload: workload.map(Arc::new),
-            device: matches!(table, Table::Device | Table::Disk).then_some((8, 0)),
-            filesystem: (table == Table::Filesystem).then(|| ("/dev/sda1".into(), "ext4".into())),
-        };
-        self.roster.subjects_mut(table).unwrap().push(Arc::new(subject));
-        let mut row = Row::new(table.metrics().len());
-        row.read_at = self.sample.started_at;
-        fill(&mut row);
-        self.sample.rows_mut(table).unwrap().push(row.as_ref());
-        id
-    }
-
-    pub fn cgroup(&mut self, workload: Workload, fill: impl FnOnce(&mut Row)) -> SubjectId {
-        let path = Arc::clone(&workload.identity.path);
-        self.row(Table::Cgroup, None, &path, Some(workload), fill)
-    }
-
-    /// Leaves out the subject that has the next id in other ticks.
-    pub fn skip(&mut self) {
-        self.next_id += 1;
-    }
-
-    pub fn finish(mut self) -> NodeSample {
-        // Somebody may come or go at any tick.
-        self.roster.generation = self.sample.tick;
-        self.sample.roster = Arc::new(self.roster);
-        self.sample
-    }
+/// A tick's sample, with nobody in it yet.
+pub fn builder(tick: u64) -> Builder {
+    let mut sample = NodeSample::new();
+    sample.tick = tick;
+    sample.wall = wall(tick);
+    sample.started_at = MonotonicNanos((100 + tick) * SECOND);
+    sample.ended_at = MonotonicNanos(sample.started_at.0 + 10_000_000);
+    sample.machine = Arc::new(MachineFacts {
+        node_name: NODE.into(),
+        cpu_cores: 4,
+        memory_bytes: 8192 * MIB,
+        ticks_per_second: 100,
+        ..MachineFacts::default()
+    });
+    let read_at = sample.started_at;
+    Builder::of(sample, read_at)
 }
 
 pub fn workload(path: &str, kind: CgroupKind, id: Option<&str>, metadata: Option<Metadata>) -> Workload {
@@ -167,7 +117,7 @@ pub fn sample(tick: u64) -> NodeSample {
 
 /// The same with something more; its subjects come last.
 pub fn sample_with(tick: u64, more: impl FnOnce(&mut Builder)) -> NodeSample {
-    let mut b = Builder::new(tick);
+    let mut b = builder(tick);
     b.cgroup(workload("/", CgroupKind::Root, None, None), |row| {
         row.put(C::CpuUsageUsec, Some(1_000_000_000 + tick * 2_000_000));
         row.put(C::MemoryStatAnon, Some(900 * MIB));

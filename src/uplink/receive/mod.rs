@@ -22,7 +22,7 @@ pub mod refusal;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -43,13 +43,6 @@ pub(crate) fn empty_store() -> ClusterStore {
         budget_bytes: 64 << 20,
         stale_after: std::time::Duration::from_secs(120),
     })
-}
-
-/// The wall clock.
-#[must_use]
-pub fn wall_clock() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The answer to a push.

@@ -7,9 +7,10 @@ use crate::sample::catalogue::{
     NodeColumn as N, Table,
 };
 use crate::sample::row::{Column, Row};
+pub(crate) use crate::sample::testing::Builder;
 use crate::sample::{
-    CgroupIdentity, CgroupKind, MachineFacts, Metadata, NodeSample, QosClass, Roster, Runtime, Subject, SubjectId,
-    Tallies, Tally, TallyKey, Workload,
+    CgroupIdentity, CgroupKind, MachineFacts, Metadata, NodeSample, QosClass, Runtime, Tallies, Tally, TallyKey,
+    Workload,
 };
 use crate::store::{Store, ring};
 use crate::units::{Limit, MonotonicNanos, UnixNanos};
@@ -33,77 +34,26 @@ fn read_at(tick: u64) -> MonotonicNanos {
     MonotonicNanos((99 + tick) * 1_000_000_000 + 10_000_000)
 }
 
-pub(crate) struct Builder {
-    roster: Roster,
-    sample: NodeSample,
-    tick: u64,
-    next_id: u64,
-}
-
-impl Builder {
-    fn new(tick: u64) -> Self {
-        let mut sample = NodeSample::new();
-        sample.tick = tick;
-        sample.wall = UnixNanos(WALL + (tick - 1) * 1_000_000_000);
-        sample.started_at = MonotonicNanos((99 + tick) * 1_000_000_000);
-        sample.ended_at = MonotonicNanos(sample.started_at.0 + 12_300_000);
-        sample.self_stats.interval_nanos = 1_000_000_000;
-        sample.self_stats.tick_duration_nanos = 12_300_000;
-        sample.self_stats.cgroups = 7;
-        sample.machine = Arc::new(MachineFacts {
-            node_name: "node-1".into(),
-            cpu_cores: 4,
-            memory_bytes: 8192 * MIB,
-            kernel_version: "6.12.0".into(),
-            os_version: "Debian GNU/Linux 13".into(),
-            cgroup_layout: "v2".into(),
-            ..MachineFacts::default()
-        });
-        Self { roster: Roster::default(), sample, tick, next_id: 1 }
-    }
-
-    /// Adds a row; `fill` writes its cells. The IDs follow the order of the calls, so both ticks agree.
-    pub(crate) fn row(
-        &mut self,
-        table: Table,
-        owner: Option<SubjectId>,
-        name: &str,
-        workload: Option<Workload>,
-        fill: impl FnOnce(&mut Row),
-    ) -> SubjectId {
-        let id = SubjectId(self.next_id);
-        self.next_id += 1;
-        let subject = Subject {
-            id,
-            table,
-            owner,
-            name: name.into(),
-            workload: workload.map(Arc::new),
-            device: matches!(table, Table::Device | Table::Disk).then_some((8, 0)),
-            filesystem: (table == Table::Filesystem).then(|| ("/dev/sda1".into(), "ext4".into())),
-        };
-        self.roster.subjects_mut(table).unwrap().push(Arc::new(subject));
-        let mut row = Row::new(table.metrics().len());
-        row.read_at = read_at(self.tick);
-        fill(&mut row);
-        self.sample.rows_mut(table).unwrap().push(row.as_ref());
-        id
-    }
-
-    /// Leaves out the subject that has the next ID in other ticks.
-    pub(crate) fn skip(&mut self) {
-        self.next_id += 1;
-    }
-
-    pub(crate) fn cgroup(&mut self, workload: Workload, fill: impl FnOnce(&mut Row)) -> SubjectId {
-        let path = Arc::clone(&workload.identity.path);
-        self.row(Table::Cgroup, None, &path, Some(workload), fill)
-    }
-
-    fn finish(mut self) -> NodeSample {
-        self.sample.roster = Arc::new(self.roster);
-        self.sample
-    }
+/// A tick's sample, with nobody in it yet.
+fn builder(tick: u64) -> Builder {
+    let mut sample = NodeSample::new();
+    sample.tick = tick;
+    sample.wall = UnixNanos(WALL + (tick - 1) * 1_000_000_000);
+    sample.started_at = MonotonicNanos((99 + tick) * 1_000_000_000);
+    sample.ended_at = MonotonicNanos(sample.started_at.0 + 12_300_000);
+    sample.self_stats.interval_nanos = 1_000_000_000;
+    sample.self_stats.tick_duration_nanos = 12_300_000;
+    sample.self_stats.cgroups = 7;
+    sample.machine = Arc::new(MachineFacts {
+        node_name: "node-1".into(),
+        cpu_cores: 4,
+        memory_bytes: 8192 * MIB,
+        kernel_version: "6.12.0".into(),
+        os_version: "Debian GNU/Linux 13".into(),
+        cgroup_layout: "v2".into(),
+        ..MachineFacts::default()
+    });
+    Builder::of(sample, read_at(tick))
 }
 
 pub(crate) fn workload(path: &str, kind: CgroupKind, id: Option<&str>, metadata: Option<Metadata>) -> Workload {
@@ -160,7 +110,7 @@ fn counters(row: &mut Row, tick: u64, columns: &[(impl Column, u64)]) {
 /// One tick of the node: pod `shop/web-7d9` with `web`, `log` and its pause container, a Docker-like `db` without a
 /// pod, a service and a slice.
 pub(crate) fn sample(tick: u64) -> NodeSample {
-    let mut b = Builder::new(tick);
+    let mut b = builder(tick);
     b.cgroup(workload("/", CgroupKind::Root, None, None), |_| {});
     let pod = b.cgroup(workload(POD_PATH, CgroupKind::Pod, None, Some(pod_metadata(None))), |row| {
         usage(tick, 750, 300 * MIB)(row);
@@ -249,9 +199,7 @@ fn tallies() -> Tallies {
 
 /// One tick of a node of the test's own making.
 pub(crate) fn tick_of(tick: u64, fill: impl FnOnce(&mut Builder)) -> NodeSample {
-    let mut builder = Builder::new(tick);
-    // Somebody may come or go at any tick.
-    builder.roster.generation = tick;
+    let mut builder = builder(tick);
     fill(&mut builder);
     builder.finish()
 }
