@@ -1,12 +1,5 @@
 //! Who is let in, over real TLS sockets: everything that must be refused is, without one byte of what was asked for.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod fake_api_server;
 mod tls_client;

@@ -1,13 +1,6 @@
 //! The aggregator's own authority, against a stand-in for the API server: one for all replicas, told to whom it concerns,
 //! renewed in time.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod fake_api_server;
 mod tls_client;

@@ -4,15 +4,7 @@
 //! told after all kills, by a running agent and by `ringside query` on the folder of a stopped one. Nothing may be wrong,
 //! nothing that was shown a tick before a kill may be missing, and a cgroup that is gone is still answered for.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod support;
 

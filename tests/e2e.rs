@@ -22,15 +22,7 @@
 //!
 //! What it lacks: DNS names of single pods, NetworkPolicies (accepted, not enforced), and tokens in pods that are bound to
 //! the pod unless the manifest asks for a projected one (Kubernetes 1.20 mounts a Secret's by default).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 /// Prints past the test harness, which keeps what passing tests print to itself: what kubectl says of real containers is to
 /// be seen in every run.

@@ -3,8 +3,7 @@
 //! In: the real binary behind a stand-in for the API server, and requests as the front proxy sends them or straight. Out:
 //! the answers, the victim's values as others read them, the process's memory and log. Latencies of a bystander are
 //! printed, not judged.
-#![allow(
-    missing_docs,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

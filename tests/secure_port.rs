@@ -1,12 +1,5 @@
 //! The agent's secure port as a user starts it: the real binary, TLS, tokens of a stand-in for the API server.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod fake_api_server;
 mod support;

@@ -5,7 +5,7 @@
 //! `docs/performance.md`; the machine carries the fleet itself too, so rates at full speed are per second of the aggregator's
 //! own CPU time.
 
-#![allow(
+#![expect(
     missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
