@@ -42,7 +42,7 @@ fn has_no_gap(course: &[(f64, f64)], from: f64, to: f64) -> Result<usize, String
 }
 
 pub fn a_new_aggregator_knows_what_was_before_it(cluster: &Cluster) {
-    let before = node_course(cluster, "15m");
+    let before = node_course(cluster, "15m").unwrap_or_else(|told| cluster.fail(&told));
     let (oldest, newest) = (before.first().unwrap().0, before.last().unwrap().0);
     assert!(newest - oldest >= 20.0, "{before:?}");
     // Both at once and without a last word: there is nobody to tell the new ones but the agent.
@@ -54,7 +54,7 @@ pub fn a_new_aggregator_knows_what_was_before_it(cluster: &Cluster) {
     wait_for_kubectl_top(cluster);
     let answered = gone.elapsed();
     let points = cluster.wait_until("the history from before the restart", PATIENCE, || {
-        has_no_gap(&node_course(cluster, "15m"), oldest, restart)
+        has_no_gap(&node_course(cluster, "15m")?, oldest, restart)
     });
     shown!(
         "new replicas were ready after {:.1} s, kubectl top answered after {:.1} s, and {points} points are older than they",
@@ -78,7 +78,7 @@ pub fn an_outage_of_the_api_server_leaves_no_gap(cluster: &Cluster) {
     wait_for_kubectl_top(cluster);
     let answered = back.elapsed();
     let points = cluster.wait_until("the history of the outage", PATIENCE, || {
-        has_no_gap(&node_course(cluster, "5m"), begin - 10.0, end)
+        has_no_gap(&node_course(cluster, "5m")?, begin - 10.0, end)
     });
     shown!(
         "{:.0} s without an API server: {points} points from 10 s before it to its end, kubectl top {:.1} s after it",

@@ -18,17 +18,22 @@ pub fn push_path(node: &str) -> String {
     format!("/apis/ingest.ringside.dev/v1alpha1/nodes/{node}/samples")
 }
 
-/// An answer of the history API.
+/// An answer of the history API, or why there is none: a replica that is new may have nothing to tell yet.
+pub fn try_history(cluster: &Cluster, rest: &str) -> Result<Value, String> {
+    let raw = cluster.get_raw(&format!("/apis/history.ringside.dev/v1alpha1/{rest}"))?;
+    serde_json::from_str(&raw).map_err(|error| format!("{error}: {raw}"))
+}
+
+/// An answer of the history API that has to be there.
 pub fn history(cluster: &Cluster, rest: &str) -> Value {
-    let raw = cluster.get_raw(&format!("/apis/history.ringside.dev/v1alpha1/{rest}"));
-    serde_json::from_str(&raw.unwrap_or_else(|told| cluster.fail(&told))).unwrap()
+    try_history(cluster, rest).unwrap_or_else(|told| cluster.fail(&told))
 }
 
 /// Time in seconds and cores of the node, at each push since `last`.
-pub fn node_course(cluster: &Cluster, last: &str) -> Vec<(f64, f64)> {
-    let series = history(cluster, &format!("nodes/{NODE}?metric=cpu_usage_cores&last={last}&step=2s"));
-    let points = series["points"].as_array().unwrap_or_else(|| cluster.fail(&series.to_string()));
-    points.iter().map(|point| (point[0].as_f64().unwrap(), point[1].as_f64().unwrap())).collect()
+pub fn node_course(cluster: &Cluster, last: &str) -> Result<Vec<(f64, f64)>, String> {
+    let series = try_history(cluster, &format!("nodes/{NODE}?metric=cpu_usage_cores&last={last}&step=2s"))?;
+    let points = series["points"].as_array().ok_or_else(|| series.to_string())?;
+    Ok(points.iter().map(|point| (point[0].as_f64().unwrap(), point[1].as_f64().unwrap())).collect())
 }
 
 pub fn the_manifests_bring_ringside_up(cluster: &Cluster) {

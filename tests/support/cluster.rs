@@ -328,13 +328,17 @@ impl Cluster {
     pub fn wait_pods_ready(&self, namespace: &str, selector: &str, count: usize) -> Vec<serde_json::Value> {
         let what = format!("{count} ready pods with {selector} in {namespace}");
         self.wait_until(&what, READY, || {
-            let mut list = self.get_json(&["pods", "-n", namespace, "-l", selector]);
+            let output = self.try_kubectl(&["get", "-o", "json", "pods", "-n", namespace, "-l", selector]);
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+            }
+            let mut list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
             let pods = std::mem::take(list["items"].as_array_mut().unwrap());
             if pods.len() == count && pods.iter().all(is_ready) {
                 Ok(pods)
             } else {
-                let told = self.kubectl(&["describe", "pods", "-n", namespace, "-l", selector]);
-                Err(told + &self.pod_logs(namespace, selector))
+                let told = self.try_kubectl(&["describe", "pods", "-n", namespace, "-l", selector]);
+                Err(String::from_utf8_lossy(&told.stdout).into_owned() + &self.pod_logs(namespace, selector))
             }
         })
     }
@@ -350,26 +354,29 @@ impl Cluster {
         logs
     }
 
-    /// The ends of all logs.
-    pub fn logs(&self) -> String {
+    /// The ends of all logs, short enough to be read whole. `why` is said before each: of a long output often only a
+    /// part is kept.
+    pub fn logs(&self, why: &str) -> String {
         let api_server = self.lock_api_server();
         let parts = [
-            ("etcd", Some(&self.etcd)),
-            ("kube-apiserver", api_server.as_ref()),
-            ("kube-controller-manager", self.controller_manager.as_ref()),
-            ("kube-scheduler", self.scheduler.as_ref()),
-            ("containerd", self.containerd.as_ref().map(|containerd| &containerd.process)),
-            ("kubelet", self.kubelet.as_ref()),
+            Some(&self.etcd),
+            api_server.as_ref(),
+            self.controller_manager.as_ref(),
+            self.scheduler.as_ref(),
+            self.containerd.as_ref().map(|containerd| &containerd.process),
+            self.kubelet.as_ref(),
         ];
-        parts
-            .into_iter()
-            .filter_map(|(name, process)| Some((name, process?)))
-            .map(|(name, process)| format!("--- end of the log of {name}\n{}\n", process.log_tail(30)))
-            .collect()
+        let why: String = why.chars().take(600).collect();
+        let end_of = |process: &Running| {
+            let tail = process.log_tail(10);
+            let lines: Vec<String> = tail.lines().map(|line| line.chars().take(240).collect()).collect();
+            format!("--- {why}\n--- end of the log of {}\n{}\n", process.name(), lines.join("\n"))
+        };
+        parts.into_iter().flatten().chain(&self.services).map(end_of).collect()
     }
 
     pub fn fail(&self, why: &str) -> ! {
-        panic!("{why}\n{}", self.logs())
+        panic!("{why}\n{}", self.logs(why))
     }
 
     fn next(&self) -> u32 {

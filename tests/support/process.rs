@@ -126,6 +126,10 @@ pub struct Running {
 }
 
 impl Running {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn pid(&self) -> u32 {
         self.pid
     }

@@ -50,17 +50,19 @@ done
 
 /// dnsmasq on port 53 of the host's address on the bridge, and the loop that writes its names.
 pub fn start_dns(kubeconfig: &Path, host: &str, folder: &Path) -> [Running; 2] {
-    let names = folder.join("dns");
-    fs::create_dir(&names).unwrap();
+    let names = folder.join("names");
+    fs::write(&names, "").unwrap();
     let dnsmasq = Spawn::new("dnsmasq", "dnsmasq")
         .args(["--keep-in-foreground", "--log-facility=-", "--user=root", "--pid-file"])
         .args(["--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--local=/cluster.local/", "--cache-size=0"])
         .args(["--bind-interfaces", "--except-interface=lo", &format!("--listen-address={host}")])
-        .arg(format!("--hostsdir={}", names.display()))
+        // Read again when it is told to: of watches by inotify a busy machine may have none left.
+        .arg(format!("--addn-hosts={}", names.display()))
         .env("PATH", path_with_sbin())
         .start(folder);
     let loop_ = Spawn::new("dns-names", "/bin/sh")
         .args(["-c", WRITE_NAMES, "dns-names", kubeconfig.to_str().unwrap(), folder.to_str().unwrap(), TEMPLATE])
+        .arg(dnsmasq.pid().to_string())
         .start(folder);
     [dnsmasq, loop_]
 }
@@ -69,11 +71,11 @@ const TEMPLATE: &str = r#"{{range .items}}{{$of := .metadata}}{{if eq .kind "Ser
 {{end}}{{range .subsets}}{{range .addresses}}E {{$of.name}}.{{$of.namespace}} {{.ip}}
 {{end}}{{end}}{{end}}"#;
 
-/// `$1` kubeconfig, `$2` folder, `$3` template. A file is replaced only if it is another: dnsmasq reads it then.
+/// `$1` kubeconfig, `$2` folder, `$3` template, `$4` dnsmasq, which is told when there are other names.
 const WRITE_NAMES: &str = r#"
 while sleep 2; do
     kubectl --kubeconfig "$1" --cache-dir "$2/kubectl-cache/dns" get services,endpoints -A -o go-template="$3" \
-        >"$2/names.raw" 2>/dev/null || continue
+        >"$2/names.raw" || continue
     awk '$1 == "S" { service[$2] = $3 }
          $1 == "E" { pods[$2] = pods[$2] " " $3 }
          END {
@@ -82,6 +84,7 @@ while sleep 2; do
                  for (i = 1; i <= n; i++) print address[i] " " name ".svc.cluster.local"
              }
          }' "$2/names.raw" | sort >"$2/names.new"
-    cmp -s "$2/names.new" "$2/dns/names" || mv "$2/names.new" "$2/dns/names"
+    cmp -s "$2/names.new" "$2/names" && continue
+    mv "$2/names.new" "$2/names" && kill -HUP "$4"
 done
 "#;
