@@ -155,6 +155,7 @@ fn measure(count: usize, cold_rounds: usize, hierarchies: &Hierarchies) {
         skip_idle,
         machine: Arc::new(MachineFacts::default()),
         ids: SubjectIds::default(),
+        details: std::sync::Arc::default(),
     };
     for (what, skip_idle) in [("every file every tick", false), ("idle cgroups skipped", true)] {
         let mut sampler = Sampler::new(options(skip_idle)).expect("the roots open");

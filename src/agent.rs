@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::api_server::{self, ApiServerError};
 use crate::config::{AgentConfig, KeptFiles, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
+use crate::sample::details::DetailsCell;
 use crate::sample::push_stats::PushStats;
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
@@ -122,6 +123,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     };
 
     let files = FileShares::new(config.kept_files);
+    let details = Arc::new(DetailsCell::default());
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
@@ -132,6 +134,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         skip_idle: true,
         machine: Arc::clone(&machine),
         ids,
+        details: Arc::clone(&details),
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);

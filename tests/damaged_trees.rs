@@ -93,6 +93,7 @@ impl Lab {
             skip_idle: false,
             machine: Arc::new(MachineFacts::default()),
             ids: SubjectIds::default(),
+            details: std::sync::Arc::default(),
         };
         let mut sampler = Sampler::new(options).unwrap();
         for cgroup in tree.containers.iter().filter(|_| with_containers) {

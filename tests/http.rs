@@ -350,7 +350,7 @@ mod facts {
         let mut held = Vec::new();
         for tick in 1..=20 {
             writer.append(Arc::new(synthetic::node(20, tick)));
-            match runtime.block_on(exposition.show(Default::default(), None)) {
+            match runtime.block_on(exposition.show(&Default::default(), None)) {
                 Ok(shown) => held.push(shown.body),
                 Err(error) => assert_eq!(error, ringside::view::prometheus::ExpositionError::Busy),
             }
@@ -359,7 +359,7 @@ mod facts {
         assert!(held.len() > 1 && bytes < 14_000_000, "{} bodies, {bytes} bytes", held.len());
         drop(held);
         writer.append(Arc::new(synthetic::node(20, 21)));
-        assert!(runtime.block_on(exposition.show(Default::default(), None)).is_ok());
+        assert!(runtime.block_on(exposition.show(&Default::default(), None)).is_ok());
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn a_steady_tick_and_its_place_in_the_ring_allocate_nothing() {
         skip_idle: true,
         machine: Arc::new(MachineFacts::default()),
         ids: SubjectIds::default(),
+        details: std::sync::Arc::default(),
     })
     .unwrap();
     for name in names.iter().map(String::as_str).chain([""]) {

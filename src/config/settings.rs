@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting of the agent, in the order of `--help`.
-pub const SETTINGS: [Setting; 30] = [
+pub const SETTINGS: &[Setting] = &[
     setting("config", "FILE", None, "Read settings from this file: YAML (.yaml, .yml, .json) or TOML (.toml)"),
     setting("listen", "ADDRESS:PORT", Some("127.0.0.1:9750"), "Serve plain HTTP on this loopback address"),
     setting(
@@ -167,7 +167,7 @@ impl clap::Args for AgentFlags {
 impl clap::FromArgMatches for AgentFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             if let Some(values) = matches.get_many::<String>(setting.key) {
                 flags.given.insert(setting.key, values.cloned().collect());
             }

@@ -5,8 +5,10 @@
 
 pub mod catalogue;
 pub mod derived;
+pub mod details;
 pub mod push_stats;
 pub mod row;
+pub mod storage;
 
 mod cgroup;
 mod clock;

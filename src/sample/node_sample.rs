@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::catalogue::Table;
+use super::details::Details;
 use super::machine::MachineFacts;
 use super::row::{RowRef, RowSet};
 use super::self_stats::SelfStats;
@@ -77,6 +78,8 @@ pub struct NodeSample {
     pub tallies: Arc<Tallies>,
     /// The machine it was read on.
     pub machine: Arc<MachineFacts>,
+    /// What was read off the tick, as it was known when the tick ended.
+    pub details: Arc<Details>,
     /// What this agent's own reading costs.
     pub self_stats: SelfStats,
 }

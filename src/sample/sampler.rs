@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::catalogue::{AGENT_METRICS, CGROUP_METRICS};
 use super::cgroup::{FileBudget, Gone, Hierarchies, ReadContext, SourceTable};
 use super::clock::{self, Schedule};
+use super::details::DetailsCell;
 use super::filesystem::FilesystemWatch;
 use super::members::Members;
 use super::network::NetContext;
@@ -55,6 +56,8 @@ pub struct SamplerOptions {
     pub machine: Arc<MachineFacts>,
     /// Where the numbers of subjects go on.
     pub ids: SubjectIds,
+    /// What is read off the tick.
+    pub details: Arc<DetailsCell>,
 }
 
 /// Why the sampler could not start.
@@ -82,6 +85,7 @@ pub struct Sampler {
     filesystems: FilesystemWatch,
     members: Members,
     machine: Arc<MachineFacts>,
+    details: Arc<DetailsCell>,
     interval_nanos: u64,
     skip_idle: bool,
     buffer: ReadBuffer,
@@ -115,6 +119,7 @@ impl Sampler {
             members: Members::new(&options.sysfs, page_sizes, options.ids),
             skip_idle: options.skip_idle,
             machine: options.machine,
+            details: options.details,
             interval_nanos: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),
             buffer: ReadBuffer::default(),
             path: Vec::with_capacity(4096),
@@ -183,6 +188,7 @@ impl Sampler {
             sample.ended_at = ended_at;
             sample.wall = wall;
             sample.machine = Arc::clone(&self.machine);
+            sample.details = self.details.get();
             sample.self_stats = self.stats.clone();
             self.members.fill(sample, &self.node.rows, &self.agent);
         }

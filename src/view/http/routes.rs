@@ -165,7 +165,7 @@ impl Routes {
         // HEAD looks without taking: it does not begin a new window of maxima.
         let agent = values(headers, &header::USER_AGENT).next().unwrap_or("");
         let scraper = (request.method() == Method::GET).then(|| Scraper::new(peer, agent));
-        match self.context.exposition.show(ask, scraper.as_ref()).await {
+        match self.context.exposition.show(&ask, scraper.as_ref()).await {
             Ok(shown) => {
                 let reply = Reply {
                     status: 200,

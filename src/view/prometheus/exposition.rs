@@ -4,6 +4,7 @@
 //! labels and compression; scrapers of the same tick wait for the one that is being made. It runs beside the sampler and
 //! never makes it wait. Bodies that slow readers still hold are bounded in bytes. Next: [`http`](crate::view::http).
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +27,7 @@ pub const MAX_LIVE_BYTES: usize = 64 << 20;
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
 /// What a scraper asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Ask {
     /// Text format.
     pub format: Format,
@@ -36,13 +37,8 @@ pub struct Ask {
     pub compression: Compression,
 }
 
-const ASKS: usize = 12;
-
-impl Ask {
-    const fn index(self) -> usize {
-        self.format as usize * 6 + self.labels as usize * 3 + self.compression as usize
-    }
-}
+/// Most different questions whose bodies are kept for a tick. Who asks something else is answered anew each time.
+const MAX_ASKS: usize = 32;
 
 /// Why there is nothing to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,11 +69,11 @@ pub struct Shown {
     pub body: Bytes,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bodies {
     sample: Option<Arc<NodeSample>>,
-    cells: [Arc<OnceCell<Bytes>>; ASKS],
-    likely_bytes: [usize; ASKS],
+    cells: HashMap<Ask, Arc<OnceCell<Bytes>>>,
+    likely_bytes: HashMap<Ask, usize>,
 }
 
 #[derive(Debug)]
@@ -123,7 +119,7 @@ impl Exposition {
             counts: Arc::default(),
             tracker: Mutex::default(),
             layouts: Mutex::default(),
-            bodies: Mutex::new(Bodies { sample: None, cells: Default::default(), likely_bytes: [0; ASKS] }),
+            bodies: Mutex::default(),
             process: Mutex::new(ProcessUsage::read(started_at)),
             seen: Mutex::default(),
             live_bytes: Arc::default(),
@@ -181,7 +177,7 @@ impl Exposition {
     ///
     /// # Errors
     /// See [`ExpositionError`]; all of them pass.
-    pub async fn show(&self, ask: Ask, scraper: Option<&Scraper>) -> Result<Shown, ExpositionError> {
+    pub async fn show(&self, ask: &Ask, scraper: Option<&Scraper>) -> Result<Shown, ExpositionError> {
         let (sample, cell, likely_bytes) = self.inner.cell(ask)?;
         self.inner.fresh(&sample)?;
         let tick = sample.tick;
@@ -189,8 +185,8 @@ impl Exposition {
             if self.inner.live_bytes.load(Ordering::Relaxed) > self.inner.max_live_bytes {
                 return Err(ExpositionError::Busy);
             }
-            let inner = Arc::clone(&self.inner);
-            let made = tokio::task::spawn_blocking(move || inner.make(ask, &sample, likely_bytes));
+            let (inner, ask) = (Arc::clone(&self.inner), ask.clone());
+            let made = tokio::task::spawn_blocking(move || inner.make(&ask, &sample, likely_bytes));
             made.await.unwrap_or_else(|error| Err(ExpositionError::Failed(error.to_string())))
         };
         let body = cell.get_or_try_init(make).await?.clone();
@@ -206,14 +202,23 @@ impl Inner {
     /// The newest sample and where its body is kept. Both are taken under one lock, so that no body of one tick can be
     /// put into the cell of another.
     #[expect(clippy::type_complexity, reason = "three things that belong to one instant")]
-    fn cell(&self, ask: Ask) -> Result<(Arc<NodeSample>, Arc<OnceCell<Bytes>>, usize), ExpositionError> {
+    fn cell(&self, ask: &Ask) -> Result<(Arc<NodeSample>, Arc<OnceCell<Bytes>>, usize), ExpositionError> {
         let mut bodies = lock(&self.bodies);
         let newest = self.store.latest().ok_or(ExpositionError::NothingYet)?;
         if bodies.sample.as_ref().is_none_or(|sample| sample.tick != newest.tick) {
             bodies.renew(Some(Arc::clone(&newest)));
         }
-        let cell = bodies.cells.get(ask.index()).cloned().unwrap_or_default();
-        let likely_bytes = bodies.likely_bytes.get(ask.index()).copied().unwrap_or(0);
+        let likely_bytes = bodies.likely_bytes.get(ask).copied().unwrap_or(0);
+        let cell = match bodies.cells.get(ask) {
+            Some(cell) => Arc::clone(cell),
+            None => {
+                let cell = Arc::<OnceCell<Bytes>>::default();
+                if bodies.cells.len() < MAX_ASKS {
+                    bodies.cells.insert(ask.clone(), Arc::clone(&cell));
+                }
+                cell
+            }
+        };
         Ok((newest, cell, likely_bytes))
     }
 
@@ -267,7 +272,7 @@ impl Inner {
         layout
     }
 
-    fn make(&self, ask: Ask, sample: &Arc<NodeSample>, likely_bytes: usize) -> Result<Bytes, ExpositionError> {
+    fn make(&self, ask: &Ask, sample: &Arc<NodeSample>, likely_bytes: usize) -> Result<Bytes, ExpositionError> {
         let failed = |error: &dyn std::fmt::Display| ExpositionError::Failed(error.to_string());
         let begun = Instant::now();
         let (maxima, scrapers, untracked_scrapes) = {
@@ -297,9 +302,7 @@ impl Inner {
         count(&self.counts.encodings, 1);
         count(&self.counts.encoding_nanos, u64::try_from(begun.elapsed().as_nanos()).unwrap_or(0));
         self.counts.text_bytes.store(u64::try_from(text_bytes).unwrap_or(0), Ordering::Relaxed);
-        if let Some(likely) = lock(&self.bodies).likely_bytes.get_mut(ask.index()) {
-            *likely = body.len() + body.len() / 16;
-        }
+        lock(&self.bodies).keep_length(ask, body.len());
         Ok(LiveBody::share(body, &self.live_bytes))
     }
 }
@@ -311,9 +314,17 @@ fn stale_for(age: Duration, interval_nanos: u64) -> Option<Duration> {
 }
 
 impl Bodies {
+    /// How long the next body for the same question will be, about.
+    fn keep_length(&mut self, ask: &Ask, bytes: usize) {
+        if self.likely_bytes.len() >= MAX_ASKS && !self.likely_bytes.contains_key(ask) {
+            self.likely_bytes.clear();
+        }
+        self.likely_bytes.insert(ask.clone(), bytes + bytes / 16);
+    }
+
     fn renew(&mut self, sample: Option<Arc<NodeSample>>) {
         self.sample = sample;
-        self.cells = Default::default();
+        self.cells.clear();
     }
 }
 

@@ -6,6 +6,7 @@
 use super::layout::{Rows, Scope};
 use super::maxima::Peak;
 use super::number::Number;
+use super::set::Set;
 use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
 };
@@ -33,6 +34,8 @@ pub struct Family {
     pub help: &'static str,
     /// Counter, gauge or info.
     pub kind: Type,
+    /// What it is turned on and off with.
+    pub set: Set,
     /// Where its series come from.
     pub series: &'static [Series],
 }
@@ -40,22 +43,28 @@ pub struct Family {
 /// A counter.
 #[must_use]
 pub const fn counter(name: &'static str, help: &'static str, series: &'static [Series]) -> Family {
-    Family { name, help, kind: Type::Counter, series }
+    Family { name, help, kind: Type::Counter, set: Set::Always, series }
 }
 
 /// A gauge.
 #[must_use]
 pub const fn gauge(name: &'static str, help: &'static str, series: &'static [Series]) -> Family {
-    Family { name, help, kind: Type::Gauge, series }
+    Family { name, help, kind: Type::Gauge, set: Set::Always, series }
 }
 
 /// An info: always 1.
 #[must_use]
 pub const fn info(name: &'static str, help: &'static str, series: &'static [Series]) -> Family {
-    Family { name, help, kind: Type::Info, series }
+    Family { name, help, kind: Type::Info, set: Set::Always, series }
 }
 
 impl Family {
+    /// The same in another set.
+    #[must_use]
+    pub const fn of(self, set: Set) -> Self {
+        Self { set, ..self }
+    }
+
     /// The base unit that the name ends with, if it is one that OpenMetrics may be told.
     #[must_use]
     pub fn unit(&self) -> Option<&'static str> {

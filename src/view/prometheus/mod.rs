@@ -4,7 +4,7 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | what is exported, under which name, from which column | [`families`] |
+//! | what is exported, under which name, from which column | [`families`], in [`set`]s |
 //! | who it is exported for, under which labels | [`layout`], [`labels`] |
 //! | one value of one row | [`reading`] |
 //! | the digits | [`number`], [`shares`] |
@@ -23,6 +23,7 @@ pub mod layout;
 pub mod maxima;
 pub mod number;
 pub mod reading;
+pub mod set;
 pub mod shares;
 pub mod sink;
 
