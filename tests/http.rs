@@ -43,7 +43,7 @@ mod facts {
     fn start_bounded(limits: Limits, history: remote::Limits) -> Server {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let remote = Remote { store: store.clone(), labels: Labels::Full, limits: history };
+        let remote = Remote { store: store.clone(), shape: Labels::Full.into(), limits: history };
         let context = Context { store, exposition: exposition.clone(), api, remote };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();

@@ -108,11 +108,17 @@ pub fn sanitise(key: &str) -> String {
     name
 }
 
-/// Appends a runtime's labels. Two keys that sanitise to one name keep both values: the later one, in the keys' order,
+/// Appends those of a runtime's labels that are let through. Two keys that sanitise to one name keep both values: the later one, in the keys' order,
 /// gets the suffix `_conflict2`, `_conflict3`, …
-pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeMap<String, String>) {
+pub fn push_runtime_labels(
+    out: &mut String,
+    block_start: usize,
+    labels: &BTreeMap<String, String>,
+    allow: impl Fn(&str) -> bool,
+) {
     let mut used: HashSet<String> = HashSet::with_capacity(labels.len().min(MAX_RUNTIME_LABELS));
-    for (key, value) in labels.iter().filter(|(_, value)| !value.is_empty()).take(MAX_RUNTIME_LABELS) {
+    let shown = labels.iter().filter(|(key, value)| !value.is_empty() && allow(key));
+    for (key, value) in shown.take(MAX_RUNTIME_LABELS) {
         let mut name = sanitise(key);
         if used.contains(&name) {
             let base = name;
@@ -136,7 +142,7 @@ mod tests {
 
     fn block(labels: &[(&str, &str)]) -> String {
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        push_runtime_labels(&mut out, 0, &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(), |_| true);
         out
     }
 
@@ -170,7 +176,7 @@ mod tests {
     fn labels_beyond_the_cap_are_left_out() {
         let labels: BTreeMap<String, String> = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels);
+        push_runtime_labels(&mut out, 0, &labels, |_| true);
         assert_eq!(out.split(',').count(), MAX_RUNTIME_LABELS);
     }
 
