@@ -225,6 +225,7 @@ fn discover_options(config: &AgentConfig, files: &FileShares) -> DiscoverOptions
         max_cgroups: config.max_cgroups,
         max_pid_watches: files.pid_watches,
         sockets: cri.chain(docker).collect(),
+        environment: config.container_env.clone(),
         ..DiscoverOptions::default()
     }
 }

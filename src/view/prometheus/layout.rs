@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::labels::{MAX_ID_BYTES, clip, push_label, push_label_clipped, push_runtime_labels};
+use super::labels::{MAX_ID_BYTES, clip, push_container_labels, push_label, push_label_clipped};
 use super::shape::LabelKeys;
 use super::{Labels, Shape};
 use crate::sample::catalogue::Table;
@@ -421,7 +421,7 @@ fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: Cgrou
         push_long_identity(text, start, workload, kind);
     }
     if let Some(own) = own.filter(|_| depth != Depth::Slim) {
-        push_runtime_labels(text, start, &own.labels, |key| keys.allow(key));
+        push_container_labels(text, start, own, |key| keys.allow(key));
     }
 }
 
@@ -464,11 +464,11 @@ fn push_cadvisor_identity(text: &mut String, start: usize, subject: &Subject, ki
     push_label(text, start, "image", &metadata.image);
     let restarts = metadata.restart_count.filter(|count| *count > 0);
     if restarts.is_some() && matches!(runtime, Some(Runtime::CriO | Runtime::Docker)) {
-        let mut labels = metadata.labels.clone();
-        labels.insert("restartcount".to_owned(), restarts.unwrap_or_default().to_string());
-        push_runtime_labels(text, start, &labels, |key| keys.allow(key));
+        let mut metadata = metadata.clone();
+        metadata.labels.insert("restartcount".to_owned(), restarts.unwrap_or_default().to_string());
+        push_container_labels(text, start, &metadata, |key| keys.allow(key));
     } else {
-        push_runtime_labels(text, start, &metadata.labels, |key| keys.allow(key));
+        push_container_labels(text, start, metadata, |key| keys.allow(key));
     }
 }
 

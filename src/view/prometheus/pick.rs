@@ -47,7 +47,8 @@ struct Picked {
 }
 
 impl Pick {
-    /// Reads a request's query. `collect[]` and `collect` may be repeated and are lists; so may `match[]`.
+    /// Reads a request's query. `collect[]` and `collect` may be repeated and are lists of sets, `default` and `all` among
+    /// them; so may `match[]`.
     ///
     /// # Errors
     /// [`PickError`] for an unknown set, a selector that cannot be read, or too many of them.
@@ -59,7 +60,12 @@ impl Pick {
         let mut sets = None;
         let words = query.all("collect[]").chain(query.all("collect")).flat_map(|list| list.split(','));
         for word in words {
-            sets = Some(sets.unwrap_or(Sets::NONE).with(Set::parse(word.trim())?));
+            let more = match word.trim() {
+                "all" => Sets::all(),
+                "default" => Sets::default(),
+                name => Set::parse(name)?,
+            };
+            sets = Some(sets.unwrap_or(Sets::NONE).with(more));
         }
         let mut texts: Vec<String> = Vec::new();
         for text in query.all("match[]") {
@@ -199,6 +205,10 @@ mod tests {
         let named = pick("collect[]=cpu&collect%5B%5D=memory&collect=tcp,udp");
         assert!([Set::Cpu, Set::Node("cpu"), Set::Memory, Set::Tcp, Set::Udp].iter().all(|set| named.has(*set)));
         assert!(!named.has(Set::Network) && !named.has(Set::Always));
+        let more = pick("collect[]=default&collect[]=tcp");
+        assert!(
+            more.has(Set::Tcp) && more.has(Set::Always) && !more.has(Set::Udp) && pick("collect=all").has(Set::Udp)
+        );
         let error = Pick::parse(Some("collect[]=memroy")).unwrap_err().to_string();
         assert_eq!(error, "collect[]: there is no set \"memroy\"; did you mean memory?");
     }
