@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::api_server::{self, ApiServerError};
-use crate::config::{AgentConfig, KeptFiles, LabelSet};
+use crate::config::{AgentConfig, Compat, KeptFiles, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::push_stats::PushStats;
@@ -25,7 +25,7 @@ use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
 use crate::uplink::push::PushError;
 use crate::view::api;
 use crate::view::http::{Context, HttpError, HttpServer};
-use crate::view::prometheus::{Exposition, Labels};
+use crate::view::prometheus::{Exposition, Labels, Shape};
 use crate::view::remote::Remote;
 
 /// Discovery events that may wait for the sampler; beyond it discovery waits.
@@ -109,10 +109,11 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .enable_all()
         .build()?;
     let pushed = store.clone();
-    let exposition = Exposition::new(store.clone(), labels(config.labels));
+    let shape = shape(config);
+    let exposition = Exposition::with_sets(store.clone(), shape.clone(), config.metrics);
     let server = {
         let _entered = runtime.enter();
-        let remote = Remote::new(store.clone(), labels(config.labels));
+        let remote = Remote::new(store.clone(), shape);
         let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
         HttpServer::bind(config.listen, context)?
     };
@@ -207,11 +208,13 @@ async fn shutdown(sampler_ended: tokio::sync::oneshot::Receiver<()>, failed: &At
     }
 }
 
-const fn labels(set: LabelSet) -> Labels {
-    match set {
-        LabelSet::Full => Labels::Full,
-        LabelSet::Slim => Labels::Slim,
-    }
+fn shape(config: &AgentConfig) -> Shape {
+    let labels = match (config.compat, config.labels) {
+        (Compat::Cadvisor, _) => Labels::Cadvisor,
+        (Compat::Off, LabelSet::Full) => Labels::Full,
+        (Compat::Off, LabelSet::Slim) => Labels::Slim,
+    };
+    Shape { labels, keys: Arc::new(config.container_labels.clone()) }
 }
 
 fn discover_options(config: &AgentConfig, files: &FileShares) -> DiscoverOptions {
@@ -222,6 +225,7 @@ fn discover_options(config: &AgentConfig, files: &FileShares) -> DiscoverOptions
         max_cgroups: config.max_cgroups,
         max_pid_watches: files.pid_watches,
         sockets: cri.chain(docker).collect(),
+        environment: config.container_env.clone(),
         ..DiscoverOptions::default()
     }
 }

@@ -43,7 +43,7 @@ mod facts {
     fn start_bounded(limits: Limits, history: remote::Limits) -> Server {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
-        let remote = Remote { store: store.clone(), labels: Labels::Full, limits: history };
+        let remote = Remote { store: store.clone(), shape: Labels::Full.into(), limits: history };
         let context = Context { store, exposition: exposition.clone(), api, remote };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
@@ -114,6 +114,45 @@ mod facts {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
         begun.elapsed()
+    }
+
+    #[test]
+    fn a_filter_of_an_unknown_set_is_refused_with_the_nearest_and_one_that_fits_nothing_is_an_empty_page() {
+        let mut server = start();
+        server.tick(4, 1);
+        let (head, text) = server.text("GET /metrics?collect[]=memroy", "");
+        assert!(head.starts_with("http/1.1 400") && head.contains("content-type: application/problem+json"), "{head}");
+        assert!(text.contains("did you mean memory?"), "{text}");
+        let (head, text) = server.text("GET /metrics?match%5B%5D=%7Ba%3Db%7D", "");
+        assert!(head.starts_with("http/1.1 400") && text.contains("at byte 3"), "{head} {text}");
+        let (head, text) = server.text("GET /metrics?match[]=nothing", "");
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/plain"), "{head}");
+        assert_eq!(text, "");
+        let openmetrics = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+        assert_eq!(server.text("GET /metrics?match[]=nothing", openmetrics).1, "# EOF\n");
+        let (_, text) = server.text("GET /metrics?collect[]=network&collect[]=diskIO", "");
+        let page = strict_parser::parse(&text, false).unwrap();
+        let ours = |name: &str| {
+            ["container_network_", "container_fs_", "container_blkio_"].iter().any(|p| name.starts_with(p))
+        };
+        assert!(!page.series.is_empty() && page.series.keys().all(|(name, _)| ours(name)), "{text}");
+    }
+
+    #[test]
+    fn the_kubelets_page_stands_under_its_path_and_takes_filters_too() {
+        let mut server = start();
+        server.tick(4, 1);
+        let (head, text) = server.text("GET /metrics/cadvisor", "");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let page = strict_parser::parse(&text, false).unwrap();
+        assert!(
+            !text.contains("ringside_") && !text.contains("container_label_") && text.contains("container_tasks_state")
+        );
+        let (_, text) = server.text("GET /metrics/cadvisor?collect[]=memory", "");
+        let some = strict_parser::parse(&text, false).unwrap();
+        assert!(some.series.len() > 10 && some.series.keys().all(|key| page.series.contains_key(key)));
+        assert!(some.series.keys().all(|(name, _)| name.starts_with("container_memory_")));
+        assert!(server.text("GET /metrics/cadvisor?collect[]=cpuu", "").0.starts_with("http/1.1 400"));
     }
 
     #[test]

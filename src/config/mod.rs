@@ -22,7 +22,10 @@ use std::time::Duration;
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+pub use value::{Compat, KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+
+use crate::sample::sets::Sets;
+use crate::view::prometheus::LabelKeys;
 
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
@@ -58,6 +61,14 @@ pub struct AgentConfig {
     pub cgroupfs: PathBuf,
     /// Which labels the expositions carry.
     pub labels: LabelSet,
+    /// What is read and shown.
+    pub metrics: Sets,
+    /// Whose shape `/metrics` has.
+    pub compat: Compat,
+    /// Which of the runtimes' labels are shown.
+    pub container_labels: LabelKeys,
+    /// How the names of environment variables begin that are read and shown.
+    pub container_env: Vec<String>,
     /// Docker's socket.
     pub docker_socket: SocketChoice,
     /// Podman's socket.
@@ -180,8 +191,17 @@ impl<'a> Layers<'a> {
         })
     }
 
+    /// Parses all values of `key` as one list separated by commas.
+    fn joined<T>(&self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+        let given = self.all(key);
+        let text = given.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join(",");
+        let origin = given.into_iter().next().map_or(Origin::Default(key), |one| one.origin);
+        parse(&text).map_err(|reason| ConfigError::Value { origin: Box::new(origin), value: text, reason })
+    }
+
     fn build(&self) -> Result<AgentConfig, ConfigError> {
         let (listen, insecure) = self.listen()?;
+        let compat = self.parsed("compat", value::word)?;
         Ok(AgentConfig {
             listen,
             insecure,
@@ -200,6 +220,10 @@ impl<'a> Layers<'a> {
             sysfs: self.parsed("sysfs", value::root)?,
             cgroupfs: self.parsed("cgroupfs", value::root)?,
             labels: self.parsed("labels", value::word)?,
+            metrics: self.joined("metrics", |list| value::sets(list, compat))?,
+            compat,
+            container_labels: self.joined("container-labels", value::label_keys)?,
+            container_env: self.joined("container-env", value::prefixes)?,
             docker_socket: self.parsed("docker-socket", value::socket)?,
             podman_socket: self.parsed("podman-socket", value::socket)?,
             cri_sockets: self.cri_sockets()?,

@@ -76,6 +76,30 @@ pub const SETTINGS: &[Setting] = &[
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
     setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),
     setting("labels", "full|slim", Some("full"), "Labels of every series; slim leaves names to one info metric"),
+    setting(
+        "metrics",
+        "LIST",
+        Some("default"),
+        "Sets of metrics: default, all, none, or names with + and - (default,+tcp,-pressure); a plain list replaces the default",
+    ),
+    setting(
+        "compat",
+        "none|cadvisor",
+        Some("none"),
+        "Show /metrics in exactly cAdvisor's shape: its families, labels and constant series, and nothing else",
+    ),
+    setting(
+        "container-labels",
+        "LIST|all|none",
+        Some("all"),
+        "Labels of the runtime to show, by key, where * stands for any text (app.kubernetes.io/*,team)",
+    ),
+    setting(
+        "container-env",
+        "LIST",
+        None,
+        "Show environment variables of containers whose names begin so (APP_,VERSION); without it, none is read",
+    ),
     setting("docker-socket", "PATH|auto|none", Some("auto"), "Ask Docker for names here"),
     setting("podman-socket", "PATH|auto|none", Some("auto"), "Ask Podman for names here"),
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
@@ -119,7 +143,7 @@ pub(super) fn variable(key: &str) -> String {
 
 /// True for a setting that may be given more than once.
 pub(super) fn repeatable(key: &str) -> bool {
-    key == "cri-socket"
+    matches!(key, "cri-socket" | "metrics" | "container-labels" | "container-env")
 }
 
 /// What the command line said, as written and not checked yet. For `clap`: flatten it into a subcommand.

@@ -57,6 +57,31 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 }
 
 #[test]
+fn lists_of_metrics_labels_and_variables_are_read_and_refused() {
+    let config = resolve(&[], &[]).unwrap();
+    assert_eq!((config.metrics, config.compat), (Sets::default(), Compat::Off));
+    assert_eq!((config.container_labels, config.container_env), (LabelKeys::All, Vec::new()));
+    let config = resolve(&[("metrics", "+tcp"), ("metrics", "-cpu"), ("container-labels", "none")], &[]).unwrap();
+    assert_eq!(config.metrics, Sets::parse("default,tcp,-cpu", Sets::default()).unwrap());
+    assert_eq!(config.container_labels, LabelKeys::Off);
+    let config = resolve(&[("compat", "cadvisor"), ("container-env", "A,B")], &[]).unwrap();
+    assert_eq!((config.metrics, config.compat), (Sets::cadvisor(), Compat::Cadvisor));
+    assert_eq!(config.container_env, ["A", "B"]);
+    let (_dir, path) = file("c.yaml", "metrics: [default, +tcp]\n");
+    assert_eq!(resolve(&[("config", &path)], &[]).unwrap().metrics, Sets::parse("+tcp", Sets::default()).unwrap());
+    for (key, value, why) in [
+        ("metrics", "cpu,memry", "is not a list of sets: there is no set \"memry\"; did you mean memory?"),
+        ("compat", "cadviser", "use none, cadvisor"),
+        ("container-labels", "a,,b", "has an empty entry"),
+        ("container-labels", "a,all", "stand alone"),
+        ("container-env", "A,", "has an empty entry"),
+    ] {
+        let said = message(resolve(&[(key, value)], &[]));
+        assert!(said.contains(&format!("--{key}")) && said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_flag_that_repeats_the_default_still_beats_the_file() {
     let (_dir, path) = file("c.yaml", "interval: 4s\n");
     let config = resolve(&[("config", &path), ("interval", "1s")], &[]).unwrap();
@@ -80,6 +105,10 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("sysfs", "/host/sys"),
         ("cgroupfs", "/host/sys/fs/cgroup"),
         ("labels", "slim"),
+        ("metrics", "default,+tcp,-pressure"),
+        ("compat", "cadvisor"),
+        ("container-labels", "team,app.kubernetes.io/*"),
+        ("container-env", "APP_,VERSION"),
         ("docker-socket", "none"),
         ("podman-socket", "none"),
         ("cri-socket", "/run/crio/crio.sock"),

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::sample::sets::Sets;
+use crate::view::prometheus::LabelKeys;
+
 /// Which labels the expositions carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelSet {
@@ -11,6 +14,15 @@ pub enum LabelSet {
     Full,
     /// Only what identifies; the rest is on one info metric to join with.
     Slim,
+}
+
+/// Whose shape `/metrics` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compat {
+    /// Its own.
+    Off,
+    /// cAdvisor's.
+    Cadvisor,
 }
 
 /// By which way the agent pushes.
@@ -90,6 +102,10 @@ impl Words for LabelSet {
     const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("slim", Self::Slim)];
 }
 
+impl Words for Compat {
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::Off), ("cadvisor", Self::Cadvisor)];
+}
+
 impl Words for PushRoute {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("api-server", Self::ApiServer), ("direct", Self::Direct), ("none", Self::Off)];
@@ -119,6 +135,49 @@ pub(super) fn word<T: Words>(text: &str) -> Result<T, String> {
         let names: Vec<&str> = T::WORDS.iter().map(|(name, _)| *name).collect();
         format!("is not one of the known words; use {}", names.join(", "))
     })
+}
+
+/// A list of sets; in cAdvisor's shape `default` is its default.
+pub(super) fn sets(list: &str, compat: Compat) -> Result<Sets, String> {
+    let default = match compat {
+        Compat::Off => Sets::default(),
+        Compat::Cadvisor => Sets::cadvisor(),
+    };
+    Sets::parse(list, default).map_err(|error| format!("is not a list of sets: {error}"))
+}
+
+/// The most patterns or prefixes of one list, and the longest of them in bytes.
+const MOST_PATTERNS: usize = 64;
+const MOST_PATTERN_BYTES: usize = 256;
+
+fn patterns(list: &str) -> Result<Vec<String>, String> {
+    let patterns: Vec<String> = list.split(',').map(str::trim).map(str::to_owned).collect();
+    if patterns.iter().any(String::is_empty) {
+        return Err("has an empty entry; separate entries by one comma".to_owned());
+    }
+    if patterns.len() > MOST_PATTERNS || patterns.iter().any(|pattern| pattern.len() > MOST_PATTERN_BYTES) {
+        return Err(format!("is too long; write at most {MOST_PATTERNS} entries of {MOST_PATTERN_BYTES} bytes"));
+    }
+    Ok(patterns)
+}
+
+pub(super) fn label_keys(list: &str) -> Result<LabelKeys, String> {
+    match list {
+        "all" => Ok(LabelKeys::All),
+        "none" => Ok(LabelKeys::Off),
+        _ => {
+            let patterns = patterns(list)?;
+            match patterns.iter().find(|pattern| matches!(pattern.as_str(), "all" | "none")) {
+                Some(word) => Err(format!("has `{word}` among keys; `all` and `none` stand alone")),
+                None => Ok(LabelKeys::Only(patterns)),
+            }
+        }
+    }
+}
+
+/// Nothing is no prefix: to read every variable of every container must be asked for letter by letter.
+pub(super) fn prefixes(list: &str) -> Result<Vec<String>, String> {
+    if list.is_empty() { Ok(Vec::new()) } else { patterns(list) }
 }
 
 /// Splits `1.5GiB` into nano-units of the number (1_500_000_000) and the suffix; `None` unless it begins with a number.

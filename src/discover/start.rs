@@ -34,6 +34,8 @@ pub struct DiscoverOptions {
     pub sockets: Vec<RuntimeSocket>,
     /// The API server to ask for names; `None` to ask none.
     pub pods: Option<PodNames>,
+    /// How the names of environment variables begin that are kept of each container; empty to keep none.
+    pub environment: Vec<String>,
     /// Pause between comparisons with a runtime's own list, where it also streams events.
     pub reconcile: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for DiscoverOptions {
             kmsg: Some(PathBuf::from("/dev/kmsg")),
             sockets: Self::default_sockets(Path::new("/")),
             pods: None,
+            environment: Vec::new(),
             reconcile: Duration::from_secs(30),
         }
     }
@@ -132,6 +135,7 @@ pub fn start(
         move || nudge.send_modify(|births| *births = births.wrapping_add(1)),
     )?;
     let started_at = UnixNanos::now();
+    let environment: Arc<[String]> = options.environment.into();
     let mut statuses = Vec::new();
     let mut tasks = Vec::new();
     if let Some(names) = options.pods {
@@ -151,6 +155,7 @@ pub fn start(
             nudge: nudged.clone(),
             reconcile: options.reconcile,
             started_at,
+            environment: Arc::clone(&environment),
         };
         tasks.push(runtime.spawn(source.run()));
     }

@@ -107,6 +107,8 @@ pub struct Metadata {
     pub sandbox: bool,
     /// All labels that the runtime keeps (capped in count and size at the reader).
     pub labels: BTreeMap<String, String>,
+    /// Environment variables that were asked for by name (capped in count and size at the reader); else empty.
+    pub environment: BTreeMap<String, String>,
     /// The runtime that said so.
     pub runtime: Option<Runtime>,
     /// When the container was created.

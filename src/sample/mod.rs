@@ -8,6 +8,7 @@ pub mod derived;
 pub mod details;
 pub mod push_stats;
 pub mod row;
+pub mod sets;
 pub mod storage;
 
 mod cgroup;

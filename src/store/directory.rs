@@ -212,6 +212,8 @@ fn to_workload(message: WorkloadMessage) -> Workload {
             container: message.container,
             sandbox: message.sandbox,
             labels: message.labels,
+            // Never written to a disk: it may hold what was not meant for one. The runtime tells it again.
+            environment: BTreeMap::new(),
             runtime: at_place(&RUNTIMES, message.runtime),
             created_at: message.created_at.map(UnixNanos),
             started_at: message.started_at.map(UnixNanos),

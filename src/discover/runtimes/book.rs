@@ -71,6 +71,7 @@ impl Book {
         let old_bytes = self.entries.get(id).map_or(0, |entry| entry.text_bytes);
         if self.text_bytes.saturating_sub(old_bytes).saturating_add(bytes) > MAX_TEXT_BYTES {
             metadata.labels.clear();
+            metadata.environment.clear();
             bytes = text_bytes(&metadata);
             self.labels_dropped = self.labels_dropped.saturating_add(1);
         }
@@ -165,9 +166,10 @@ pub(super) fn clip(text: &mut String, max: usize) {
 
 fn text_bytes(metadata: &Metadata) -> usize {
     let labels: usize = metadata.labels.iter().map(|(key, value)| key.len() + value.len() + 96).sum();
+    let variables: usize = metadata.environment.iter().map(|(name, value)| name.len() + value.len() + 96).sum();
     let words = [&metadata.namespace, &metadata.pod, &metadata.pod_uid, &metadata.container];
     let words: usize = words.into_iter().flatten().map(String::len).sum();
-    labels + words + metadata.name.len() + metadata.image.len() + 400
+    labels + variables + words + metadata.name.len() + metadata.image.len() + 400
 }
 
 /// Kubernetes' own words among the labels that kubelet gives to containers and sandboxes.

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use super::book::kubernetes_words;
-use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, time};
+use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, environment, time};
 use crate::discover::{ExitRecord, Metadata, Runtime};
 use crate::units::UnixNanos;
 
@@ -193,7 +193,7 @@ impl Session {
             .and_then(|host| host.network_mode.as_deref())
             .and_then(|mode| mode.strip_prefix("container:"))
             .and_then(|partner| source.with_book(|book| book.get(partner).map(|metadata| metadata.host_network)));
-        let mut metadata = describe(inspected, self.runtime);
+        let mut metadata = describe(inspected, self.runtime, &source.environment);
         metadata.host_network |= partner.unwrap_or(false);
         source.describe(id, metadata).await?;
         let has_run = state.started_at.as_deref().and_then(time::parse_rfc3339).is_some();
@@ -228,7 +228,7 @@ async fn inspect(docker: &Docker, id: &str) -> Result<Option<ContainerInspectRes
 }
 
 /// Docker's words as ours.
-fn describe(inspected: ContainerInspectResponse, runtime: Runtime) -> Metadata {
+fn describe(inspected: ContainerInspectResponse, runtime: Runtime, environment: &[String]) -> Metadata {
     let state = inspected.state.unwrap_or_default();
     let config = inspected.config.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
@@ -237,6 +237,7 @@ fn describe(inspected: ContainerInspectResponse, runtime: Runtime) -> Metadata {
     let mut metadata = Metadata {
         name: name.strip_prefix('/').map_or(name.clone(), str::to_owned),
         image: config.image.unwrap_or_default(),
+        environment: environment::chosen(environment, config.env.iter().flatten().map(String::as_str)),
         runtime: Some(runtime),
         created_at: inspected.created.as_deref().and_then(time::parse_rfc3339),
         started_at: state.started_at.as_deref().and_then(time::parse_rfc3339),

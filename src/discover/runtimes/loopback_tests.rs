@@ -55,6 +55,7 @@ impl Lab {
             nudge: nudged,
             reconcile: Duration::from_secs(30),
             started_at: UnixNanos(1_000_000_000),
+            environment: Arc::from(["APP_".to_owned()]),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.spawn(source.run());
@@ -210,7 +211,8 @@ fn container_status(request: &[u8], change: impl FnOnce(&mut ContainerStatus)) -
     let id = ContainerStatusRequest::decode(request).unwrap().container_id;
     let mut status = ContainerStatus { id: id.into_bytes(), state: 1, started_at: 5, ..ContainerStatus::default() };
     change(&mut status);
-    let info = vec![Label { key: b"info".to_vec(), value: b"{\"pid\":77}".to_vec() }];
+    let info = br#"{"pid":77,"runtimeSpec":{"process":{"env":["APP_MODE=blue","SECRET=x"]}}}"#;
+    let info = vec![Label { key: b"info".to_vec(), value: info.to_vec() }];
     ContainerStatusResponse { status: Some(status), info }.encode_to_vec()
 }
 
@@ -265,6 +267,7 @@ fn a_pod_and_its_container_are_described_and_the_end_is_told_once() {
     assert_eq!(container.container.as_deref(), Some("app"));
     assert_eq!((container.restart_count, container.pid, container.host_network), (Some(3), Some(77), true));
     assert_eq!(container.labels.get("bad").unwrap(), "\u{fffd}");
+    assert_eq!(container.environment, [("APP_MODE".to_owned(), "blue".to_owned())].into());
     assert_eq!(lab.state_when(|status| status.state == RuntimeState::Connected).name, "containerd");
 
     state.store(2, std::sync::atomic::Ordering::SeqCst);
@@ -336,7 +339,7 @@ async fn serve_docker(stream: UnixStream, ids: &'static [&'static str], events: 
                 r#"{{"Id":"{id}","Name":"/web","Created":"2024-05-06T07:08:09.1Z","RestartCount":2,
                 "State":{{"Running":true,"Pid":4711,"ExitCode":0,"OOMKilled":false,"StartedAt":"2024-05-06T07:08:10Z",
                 "Health":{{"Status":"healthy"}}}},"HostConfig":{{"NetworkMode":"host"}},
-                "Config":{{"Image":"nginx:1","Labels":{{"io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n",
+                "Config":{{"Image":"nginx:1","Env":["APP_MODE=blue","SECRET=x"],"Labels":{{"io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n",
                 "io.kubernetes.pod.uid":"u","io.kubernetes.container.name":"c"}}}}}}"#
             )
         };
@@ -362,6 +365,9 @@ fn dockers_words_are_read_and_an_oom_kill_is_told() {
     assert_eq!((metadata.pid, metadata.restart_count, metadata.host_network), (Some(4711), Some(2), true));
     assert_eq!((metadata.healthy, metadata.runtime), (Some(true), Some(crate::discover::Runtime::Docker)));
     assert_eq!((metadata.pod.as_deref(), metadata.container.as_deref()), (Some("p"), Some("c")));
+    let environment: Vec<_> =
+        metadata.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(environment, [("APP_MODE", "blue")], "of the environment only what was asked for is kept");
     assert_eq!(metadata.created_at, Some(UnixNanos(1_714_979_289_100_000_000)));
     let (_, exit) = lab.exited();
     assert_eq!((exit.code, exit.reason.as_str()), (137, "OOMKilled"));

@@ -9,6 +9,7 @@
 mod book;
 mod cri;
 mod docker;
+mod environment;
 mod pods;
 mod time;
 
@@ -125,6 +126,8 @@ pub(super) struct Source {
     pub reconcile: Duration,
     /// Containers that ended before this are old news.
     pub started_at: UnixNanos,
+    /// How the names of environment variables begin that are kept.
+    pub environment: Arc<[String]>,
 }
 
 impl Source {

@@ -15,7 +15,7 @@ use super::stream::{self, Body};
 use super::{Context, Limits, negotiate, problem};
 use crate::auth::listen::Busy;
 use crate::view::prometheus::agent::Counts;
-use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Scraper};
+use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Pick, Scraper};
 use crate::view::remote::{self, Pipe, RemoteError};
 use crate::view::{Answer, api, page};
 
@@ -134,7 +134,8 @@ impl Routes {
                 header::CONTENT_SECURITY_POLICY,
                 "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
             ),
-            "/metrics" => self.metrics(request, query, peer).await,
+            "/metrics" => self.metrics(request, query, peer, None).await,
+            "/metrics/cadvisor" => self.metrics(request, query, peer, Some(Labels::Kubelet)).await,
             "/livez" => match self.context.exposition.ready() {
                 Err(error @ ExpositionError::Stale { .. }) => unavailable(&error),
                 _ => Reply::text("ok\n"),
@@ -150,17 +151,28 @@ impl Routes {
         }
     }
 
-    async fn metrics(&self, request: &Request<Incoming>, query: Option<&str>, peer: IpAddr) -> Reply {
+    async fn metrics(
+        &self,
+        request: &Request<Incoming>,
+        query: Option<&str>,
+        peer: IpAddr,
+        of_path: Option<Labels>,
+    ) -> Reply {
         let headers = request.headers();
-        let labels = match labels_of(query) {
+        let labels = match of_path.map(Ok).or_else(|| labels_of(query)) {
             None => self.context.exposition.labels(),
             Some(Ok(labels)) => labels,
             Some(Err(error)) => return problem(400, "Bad Request", &format!("{error}.")).into(),
+        };
+        let pick = match Pick::parse(query) {
+            Ok(pick) => pick,
+            Err(error) => return problem(400, "Bad Request", &format!("{error}.")).into(),
         };
         let ask = Ask {
             labels,
             format: negotiate::format(values(headers, &header::ACCEPT)),
             compression: negotiate::compression(values(headers, &header::ACCEPT_ENCODING)),
+            pick,
         };
         // HEAD looks without taking: it does not begin a new window of maxima.
         let agent = values(headers, &header::USER_AGENT).next().unwrap_or("");

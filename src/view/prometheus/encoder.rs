@@ -5,12 +5,14 @@
 //! block that was rendered when the roster changed, and digits. No sample carries a timestamp: what is shown was read
 //! in the newest tick. It reads nothing. Next: [`exposition`](super::exposition).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::family::{Family, Series, Sight, Type, Value};
-use super::layout::{Entry, Layout, Rows};
+use super::layout::{Entry, Layout};
 use super::maxima::Maxima;
 use super::number::Number;
+use super::pick::Pick;
 use super::reading::Reading;
 use super::shares::Formula;
 use super::sink::Sink;
@@ -21,8 +23,22 @@ use crate::sample::{NodeSample, SubjectId, Tally};
 
 /// Writes all families of a sample, without the end mark.
 pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: Format, sink: &mut Sink) {
-    let view = View { sample, layout, maxima, formula: formula(sample, layout), tallies: tally_blocks(sample) };
-    for family in families::all() {
+    encode_some(families::all(), &Pick::default(), sample, layout, maxima, format, sink);
+}
+
+/// The same of some families, and of them the series that are asked for.
+pub fn encode_some(
+    families: impl IntoIterator<Item = &'static Family>,
+    pick: &Pick,
+    sample: &NodeSample,
+    layout: &Layout,
+    maxima: &Maxima,
+    format: Format,
+    sink: &mut Sink,
+) {
+    let (formula, tallies) = (formula(sample, layout), tally_blocks(sample));
+    let view = View { sample, layout, maxima, formula, tallies, pick, chooses: pick.chooses_series() };
+    for family in families {
         let out = sink.buffer();
         let begin = out.len();
         push_header(out, family, format);
@@ -68,7 +84,7 @@ pub(in crate::view) fn push_header(out: &mut Vec<u8>, family: &Family, format: F
     }
 }
 
-fn escaped_help(help: &str, format: Format) -> std::borrow::Cow<'_, str> {
+fn escaped_help(help: &str, format: Format) -> Cow<'_, str> {
     if !help.contains(['\\', '\n', '"']) {
         return help.into();
     }
@@ -85,32 +101,48 @@ struct View<'a> {
     maxima: &'a Maxima,
     formula: Formula,
     tallies: Vec<(String, &'a Tally)>,
+    pick: &'a Pick,
+    chooses: bool,
 }
 
 impl View<'_> {
+    /// The subjects of a series, of those that are asked for.
+    fn entries(&self, name: &str, series: &Series) -> Cow<'_, [Entry]> {
+        let all = self.layout.entries(series.rows);
+        if !self.chooses {
+            return Cow::Borrowed(all);
+        }
+        let fits = |entry: &&Entry| self.pick.fits(name, self.layout.block(entry), series.labels);
+        Cow::Owned(all.iter().filter(fits).copied().collect())
+    }
+
+    /// The tallies of those that are asked for.
+    fn tallies(&self, name: &str, labels: &str) -> impl Iterator<Item = &(String, &Tally)> {
+        self.tallies.iter().filter(move |(block, _)| !self.chooses || self.pick.fits(name, block, labels))
+    }
+
     fn push_series(&self, out: &mut Vec<u8>, name: &str, series: &Series) {
         match series.value {
             Value::Tally(function, places) => {
-                for (block, tally) in &self.tallies {
+                for (block, tally) in self.tallies(name, series.labels) {
                     push_line(out, name, block, series.labels, Number::Decimal { units: function(tally), places });
                 }
             }
             Value::TallyExits => self.push_exits(out, name),
             Value::TallyCpu => {
-                for (block, tally) in &self.tallies {
+                for (block, tally) in self.tallies(name, series.labels) {
                     let units = tally.ended_cpu_usage_usec.saturating_add(self.living_cpu_usec(tally));
                     push_line(out, name, block, series.labels, Number::Decimal { units, places: 6 });
                 }
             }
             Value::Machine(function) => {
-                if let (Some(entry), Some(value)) =
-                    (self.layout.entries(series.rows).first(), function(&self.sample.machine))
+                if let (Some(entry), Some(value)) = (self.entries(name, series).first(), function(&self.sample.machine))
                 {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(value));
                 }
             }
             Value::One => {
-                for entry in self.layout.entries(series.rows) {
+                for entry in self.entries(name, series).iter() {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(1));
                 }
             }
@@ -156,7 +188,7 @@ impl View<'_> {
         name: &str,
         value: impl Fn(&Entry, &RowRef<'_>) -> Option<Number>,
     ) {
-        for entry in self.layout.entries(series.rows) {
+        for entry in self.entries(name, series).iter() {
             if !series.scope.meets(entry.scope) {
                 continue;
             }
@@ -174,7 +206,7 @@ impl View<'_> {
                 let mut labels = String::new();
                 labels::push_label(&mut labels, 0, "code", itoa::Buffer::new().format(*code));
                 labels::push_label(&mut labels, 0, "reason", reason);
-                if seen.insert(labels.clone()) {
+                if seen.insert(labels.clone()) && (!self.chooses || self.pick.fits(name, block, &labels)) {
                     push_line(out, name, block, &labels, Number::integer(*count));
                 }
             }
@@ -214,6 +246,3 @@ fn push_line(out: &mut Vec<u8>, name: &str, block: &str, labels: &str, number: N
     number.push_to(out);
     out.push(b'\n');
 }
-
-/// The kind of rows of all families is known to the layout; kept here so that a new kind cannot be forgotten.
-const _: () = assert!(Rows::Agent as usize == 17);

@@ -15,8 +15,10 @@ use tokio::sync::OnceCell;
 use super::agent::{self, AgentView, Counts, ProcessUsage};
 use super::layout::Layout;
 use super::maxima::{Scraper, Tracker};
+use super::plan::Plan;
+use super::set::Sets;
 use super::sink::Sink;
-use super::{Compression, Format, Labels, encoder};
+use super::{Compression, Format, Labels, Pick, Shape, encoder};
 use crate::sample::NodeSample;
 use crate::sample::push_stats::PushStats;
 use crate::store::Store;
@@ -35,10 +37,15 @@ pub struct Ask {
     pub labels: Labels,
     /// Compression of the body.
     pub compression: Compression,
+    /// What of the page.
+    pub pick: Pick,
 }
 
 /// Most different questions whose bodies are kept for a tick. Who asks something else is answered anew each time.
 const MAX_ASKS: usize = 32;
+
+/// How many sets of labels there are.
+const SHAPES: usize = Labels::Cadvisor as usize + 1;
 
 /// Why there is nothing to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,10 +86,13 @@ struct Bodies {
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    labels: Labels,
+    shape: Shape,
+    sets: Sets,
+    /// Of pages without a filter, by set of labels.
+    plans: [OnceLock<Arc<Plan>>; SHAPES],
     counts: Arc<Counts>,
     tracker: Mutex<Tracker>,
-    layouts: Mutex<[Option<Arc<Layout>>; 2]>,
+    layouts: Mutex<[Option<Arc<Layout>>; SHAPES]>,
     bodies: Mutex<Bodies>,
     process: Mutex<ProcessUsage>,
     seen: Mutex<Option<(u64, Instant)>>,
@@ -103,19 +113,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Exposition {
-    /// Expositions of `store`; `labels` is what a scraper gets that does not ask for a set.
+    /// Expositions of `store` with the default sets; `shape` is what a scraper gets that does not ask for labels.
     #[must_use]
-    pub fn new(store: Store, labels: Labels) -> Self {
-        Self::with_max_live_bytes(store, labels, MAX_LIVE_BYTES)
+    pub fn new(store: Store, shape: impl Into<Shape>) -> Self {
+        Self::with(store, shape.into(), Sets::default(), MAX_LIVE_BYTES)
+    }
+
+    /// The same with some sets.
+    #[must_use]
+    pub fn with_sets(store: Store, shape: impl Into<Shape>, sets: Sets) -> Self {
+        Self::with(store, shape.into(), sets, MAX_LIVE_BYTES)
     }
 
     /// The same with another bound on bodies that are alive.
     #[must_use]
-    pub fn with_max_live_bytes(store: Store, labels: Labels, max_live_bytes: usize) -> Self {
+    pub fn with_max_live_bytes(store: Store, shape: impl Into<Shape>, max_live_bytes: usize) -> Self {
+        Self::with(store, shape.into(), Sets::default(), max_live_bytes)
+    }
+
+    fn with(store: Store, shape: Shape, sets: Sets, max_live_bytes: usize) -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
         let inner = Inner {
             store,
-            labels,
+            shape,
+            sets,
+            plans: Default::default(),
             counts: Arc::default(),
             tracker: Mutex::default(),
             layouts: Mutex::default(),
@@ -132,7 +154,7 @@ impl Exposition {
     /// The set of labels for a scraper that does not ask for one.
     #[must_use]
     pub fn labels(&self) -> Labels {
-        self.inner.labels
+        self.inner.shape.labels
     }
 
     /// Shows what becomes of pushes as well. Without this call, or when it is called again, nothing changes.
@@ -191,7 +213,10 @@ impl Exposition {
         };
         let body = cell.get_or_try_init(make).await?.clone();
         if let Some(scraper) = scraper {
-            lock(&self.inner.tracker).scraped(scraper, tick, Instant::now());
+            // A page without maxima does not end the window of a scraper that takes another page as well.
+            if self.inner.plan(ask).looks_back() {
+                lock(&self.inner.tracker).scraped(scraper, tick, Instant::now());
+            }
             self.inner.counts.scrape(ask.format, ask.compression);
         }
         Ok(Shown { tick, body })
@@ -260,12 +285,21 @@ impl Inner {
         }
     }
 
+    fn plan(&self, ask: &Ask) -> Arc<Plan> {
+        let plan = || Arc::new(Plan::new(ask.labels, self.sets, &ask.pick));
+        match self.plans.get(ask.labels as usize).filter(|_| ask.pick == Pick::default()) {
+            Some(kept) => Arc::clone(kept.get_or_init(plan)),
+            None => plan(),
+        }
+    }
+
     fn layout(&self, sample: &NodeSample, labels: Labels) -> Arc<Layout> {
+        let shape = Shape { labels, ..self.shape.clone() };
         let kept = lock(&self.layouts).get(labels as usize).cloned().flatten();
-        if let Some(layout) = kept.filter(|layout| layout.fits(&sample.roster, &sample.machine, labels)) {
+        if let Some(layout) = kept.filter(|layout| layout.fits(&sample.roster, &sample.machine, &shape)) {
             return layout;
         }
-        let layout = Arc::new(Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels));
+        let layout = Arc::new(Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), shape));
         if let Some(slot) = lock(&self.layouts).get_mut(labels as usize) {
             *slot = Some(Arc::clone(&layout));
         }
@@ -282,7 +316,9 @@ impl Inner {
         };
         let layout = self.layout(sample, ask.labels);
         let mut sink = Sink::new(ask.compression, Vec::with_capacity(likely_bytes)).map_err(|error| failed(&error))?;
-        encoder::encode(sample, &layout, &maxima, ask.format, &mut sink);
+        let plan = self.plan(ask);
+        let families = plan.families.iter().copied();
+        encoder::encode_some(families, &ask.pick, sample, &layout, &maxima, ask.format, &mut sink);
         let view = AgentView {
             sample: Arc::clone(sample),
             store: self.store.stats(),
@@ -292,8 +328,10 @@ impl Inner {
             untracked_scrapes,
             push: self.push.get().cloned(),
         };
-        let own = agent::encode(view, ask.format).map_err(|error| failed(&error))?;
-        sink.buffer().extend_from_slice(own.as_bytes());
+        if plan.agent {
+            let own = agent::encode(view, ask.format).map_err(|error| failed(&error))?;
+            sink.buffer().extend_from_slice(ask.pick.filter_text(own).as_bytes());
+        }
         if ask.format == Format::OpenMetrics {
             sink.buffer().extend_from_slice(b"# EOF\n");
         }

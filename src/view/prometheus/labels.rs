@@ -4,7 +4,9 @@
 //! A metric's name is never made from input. Next: [`layout`](super::layout).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+
+use crate::sample::{Metadata, Runtime};
 
 /// Longest label value in bytes, before escaping. Longer ones are cut at a character boundary.
 pub const MAX_VALUE_BYTES: usize = 256;
@@ -15,11 +17,13 @@ pub const MAX_ID_BYTES: usize = 1024;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Most labels that one series may carry.
 pub const MAX_LABELS: usize = 64;
-/// Most runtime labels that one series carries: what [`MAX_LABELS`] leaves beside the longest identity and a family's own.
+/// Most environment variables and runtime labels that one series carries: what [`MAX_LABELS`] leaves beside the longest identity and a family's own.
 pub const MAX_RUNTIME_LABELS: usize = MAX_LABELS - 14;
 
 /// Prefix of a runtime's labels.
 pub const RUNTIME_PREFIX: &str = "container_label_";
+/// Prefix of environment variables.
+pub const ENVIRONMENT_PREFIX: &str = "container_env_";
 
 /// `text` cut to at most `most` bytes, at a character boundary.
 #[must_use]
@@ -101,19 +105,33 @@ fn unescaped(value: &str) -> Cow<'_, str> {
 /// A runtime's label key as cAdvisor shows it: every character outside `[a-zA-Z0-9_]` becomes `_`, behind a prefix.
 #[must_use]
 pub fn sanitise(key: &str) -> String {
-    let mut name = String::with_capacity(RUNTIME_PREFIX.len() + key.len());
-    name.push_str(RUNTIME_PREFIX);
+    prefixed(RUNTIME_PREFIX, key)
+}
+
+fn prefixed(prefix: &str, key: &str) -> String {
+    let mut name = String::with_capacity(prefix.len() + key.len());
+    name.push_str(prefix);
     name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }));
     name.truncate(MAX_NAME_BYTES);
     name
 }
 
-/// Appends a runtime's labels. Two keys that sanitise to one name keep both values: the later one, in the keys' order,
-/// gets the suffix `_conflict2`, `_conflict3`, …
-pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeMap<String, String>) {
-    let mut used: HashSet<String> = HashSet::with_capacity(labels.len().min(MAX_RUNTIME_LABELS));
-    for (key, value) in labels.iter().filter(|(_, value)| !value.is_empty()).take(MAX_RUNTIME_LABELS) {
-        let mut name = sanitise(key);
+/// Appends environment variables, and those of a runtime's labels that are let through in the room that is left. Two keys
+/// that sanitise to one name keep both values: the later one, in the keys' order, gets the suffix `_conflict2`,
+/// `_conflict3`, … Docker's and Podman's variables are shown in small letters, as cAdvisor does.
+pub fn push_container_labels(out: &mut String, block_start: usize, metadata: &Metadata, allow: impl Fn(&str) -> bool) {
+    let small = matches!(metadata.runtime, Some(Runtime::Docker | Runtime::Podman));
+    let name = |key: &str| prefixed(ENVIRONMENT_PREFIX, &if small { key.to_lowercase() } else { key.to_owned() });
+    let variables = metadata.environment.iter().filter(|(_, value)| !value.is_empty());
+    let variables = variables.map(|(key, value)| (name(key), value.as_str()));
+    let labels = metadata.labels.iter().filter(|(key, value)| !value.is_empty() && allow(key));
+    let labels = labels.map(|(key, value)| (sanitise(key), value.as_str()));
+    push_named(out, block_start, variables.chain(labels), MAX_RUNTIME_LABELS);
+}
+
+fn push_named<'a>(out: &mut String, block_start: usize, named: impl Iterator<Item = (String, &'a str)>, most: usize) {
+    let mut used: HashSet<String> = HashSet::new();
+    for (mut name, value) in named.take(most) {
         if used.contains(&name) {
             let base = name;
             let mut number = 2u32;
@@ -136,7 +154,8 @@ mod tests {
 
     fn block(labels: &[(&str, &str)]) -> String {
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        let labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, |_| true);
         out
     }
 
@@ -168,9 +187,9 @@ mod tests {
 
     #[test]
     fn labels_beyond_the_cap_are_left_out() {
-        let labels: BTreeMap<String, String> = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
+        let labels = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels);
+        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, |_| true);
         assert_eq!(out.split(',').count(), MAX_RUNTIME_LABELS);
     }
 
@@ -179,6 +198,24 @@ mod tests {
         assert_eq!(sanitise("io.kubernetes.pod/näme"), "container_label_io_kubernetes_pod_n_me");
         assert_eq!(sanitise(""), "container_label_");
         assert_eq!(sanitise(&"x".repeat(500)).len(), MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn environment_variables_take_room_from_labels_and_dockers_are_in_small_letters() {
+        let labels = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
+        let environment = [("APP_a".to_owned(), "1".to_owned()), ("APP_A".to_owned(), "2".to_owned())].into();
+        let mut metadata = Metadata { labels, environment, runtime: Some(Runtime::Docker), ..Metadata::default() };
+        let block = |metadata: &Metadata| {
+            let mut out = String::new();
+            push_container_labels(&mut out, 0, metadata, |key| key > "k001");
+            out
+        };
+        let shown = block(&metadata);
+        assert_eq!(shown.split(',').count(), MAX_RUNTIME_LABELS);
+        let begin = "container_env_app_a=\"2\",container_env_app_a_conflict2=\"1\",container_label_k002=\"v\",";
+        assert!(shown.starts_with(begin), "{shown}");
+        metadata.runtime = Some(Runtime::Containerd);
+        assert!(block(&metadata).starts_with("container_env_APP_A=\"2\",container_env_APP_a=\"1\","));
     }
 
     #[test]

@@ -7,10 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Labels;
-use super::labels::{MAX_ID_BYTES, clip, push_label, push_label_clipped, push_runtime_labels};
+use super::labels::{MAX_ID_BYTES, clip, push_container_labels, push_label, push_label_clipped};
+use super::shape::LabelKeys;
+use super::{Labels, Shape};
 use crate::sample::catalogue::Table;
-use crate::sample::{CgroupKind, MachineFacts, QosClass, Roster, Subject, SubjectId, Workload};
+use crate::sample::{CgroupKind, MachineFacts, Metadata, QosClass, Roster, Runtime, Subject, SubjectId, Workload};
 
 /// Which subjects a series is shown for, and with which labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,11 @@ pub enum Rows {
     Tallies,
     /// The agent: no labels. Over history only: on the page it is written otherwise.
     Agent,
+    /// The versions, as cAdvisor names their labels. No table.
+    CadvisorVersion,
 }
 
-const KINDS: usize = 18;
+const KINDS: usize = Rows::CadvisorVersion as usize + 1;
 
 impl Rows {
     /// The table whose rows hold the values.
@@ -70,7 +73,7 @@ impl Rows {
             Self::Node => Some(Table::Node),
             Self::NodeCpus => Some(Table::Cpu),
             Self::Agent => Some(Table::Agent),
-            Self::Machine | Self::NodeInfo | Self::Tallies => None,
+            Self::Machine | Self::NodeInfo | Self::CadvisorVersion | Self::Tallies => None,
         }
     }
 }
@@ -123,7 +126,7 @@ pub struct Entry {
 pub struct Layout {
     roster: Arc<Roster>,
     machine: Arc<MachineFacts>,
-    labels: Labels,
+    shape: Shape,
     text: String,
     entries: [Vec<Entry>; KINDS],
     /// Row of the cgroup that holds all pods, where there is one: its weight tells the kubelet's formula.
@@ -133,8 +136,8 @@ pub struct Layout {
 impl Layout {
     /// Renders the label blocks of a roster.
     #[must_use]
-    pub fn new(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
-        let mut layout = Self::with_twins(roster, machine, labels);
+    pub fn new(roster: Arc<Roster>, machine: Arc<MachineFacts>, shape: impl Into<Shape>) -> Self {
+        let mut layout = Self::with_twins(roster, machine, shape);
         layout.drop_twins();
         layout
     }
@@ -142,11 +145,11 @@ impl Layout {
     /// The same for a roster of all that history knows: there several subjects may have one block, such as the
     /// instances of a container that was restarted. Their order says whom [`Layout::new`] would show.
     #[must_use]
-    pub fn with_twins(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
+    pub fn with_twins(roster: Arc<Roster>, machine: Arc<MachineFacts>, shape: impl Into<Shape>) -> Self {
         let mut layout = Self {
             roster: Arc::clone(&roster),
             machine: Arc::clone(&machine),
-            labels,
+            shape: shape.into(),
             text: String::new(),
             entries: Default::default(),
             kubepods_row: None,
@@ -160,10 +163,10 @@ impl Layout {
 
     /// Whether this layout is still the one of that roster and machine.
     #[must_use]
-    pub fn fits(&self, roster: &Arc<Roster>, machine: &Arc<MachineFacts>, labels: Labels) -> bool {
+    pub fn fits(&self, roster: &Arc<Roster>, machine: &Arc<MachineFacts>, shape: &Shape) -> bool {
         Arc::ptr_eq(&self.roster, roster)
             && (Arc::ptr_eq(&self.machine, machine) || self.machine == *machine)
-            && self.labels == labels
+            && self.shape == *shape
     }
 
     /// The subjects that are shown, in row order.
@@ -213,21 +216,27 @@ impl Layout {
 
     fn add_cgroups(&mut self, roster: &Roster) -> HashMap<SubjectId, Owner> {
         let mut owners = HashMap::new();
+        let Shape { labels, keys } = self.shape.clone();
         for (row, subject) in roster.subjects(Table::Cgroup).iter().enumerate() {
             let kind = kind_of(subject);
             let scope = Scope::of(kind);
-            let depth = if self.labels == Labels::Full { Depth::Full } else { Depth::Slim };
-            let (start, end) = self.add(Rows::Cgroups, row, scope, |text, start| {
-                push_identity(text, start, subject, kind, depth);
+            if kind == CgroupKind::Qos && is_kubepods(&subject.name) {
+                self.kubepods_row = Some(row);
+            }
+            if labels == Labels::Kubelet && !kubelet_shows(subject, kind) {
+                continue;
+            }
+            let (start, end) = self.add(Rows::Cgroups, row, scope, |text, start| match labels {
+                Labels::Full => push_identity(text, start, subject, kind, Depth::Full, &keys),
+                Labels::Slim => push_identity(text, start, subject, kind, Depth::Slim, &keys),
+                Labels::Kubelet => push_kubelet_identity(text, start, subject, kind),
+                Labels::Cadvisor => push_cadvisor_identity(text, start, subject, kind, &keys),
             });
             owners.insert(subject.id, Owner { start, end, scope, kind });
             if matches!(kind, CgroupKind::Container | CgroupKind::Sandbox | CgroupKind::Pod) {
                 self.add(Rows::Infos, row, scope, |text, start| {
-                    push_identity(text, start, subject, kind, Depth::Info);
+                    push_identity(text, start, subject, kind, Depth::Info, &keys);
                 });
-            }
-            if kind == CgroupKind::Qos && is_kubepods(&subject.name) {
-                self.kubepods_row = Some(row);
             }
         }
         owners
@@ -340,6 +349,11 @@ impl Layout {
             push_label(text, start, "os_version", &machine.os_version);
             push_label(text, start, "cgroup_layout", &machine.cgroup_layout);
         });
+        self.add(Rows::CadvisorVersion, 0, Scope::ROOT, |text, start| {
+            push_label(text, start, "kernelVersion", &machine.kernel_version);
+            push_label(text, start, "osVersion", &machine.os_version);
+            push_label(text, start, "cadvisorVersion", concat!("ringside-", env!("CARGO_PKG_VERSION")));
+        });
     }
 
     /// Of subjects with the same block (a reused name while its predecessor is still listed, a device mounted twice)
@@ -385,7 +399,7 @@ fn kind_of(subject: &Subject) -> CgroupKind {
 
 /// A pod's cgroup has its sandbox's metadata: of that only what is the pod's own is shown, because its `name` and
 /// `image` would make every pod count twice in a sum over `image!=""`.
-fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, depth: Depth) {
+fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, depth: Depth, keys: &LabelKeys) {
     push_id(text, start, subject);
     let Some(workload) = &subject.workload else { return };
     let metadata = workload.metadata.as_deref();
@@ -407,8 +421,63 @@ fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: Cgrou
         push_long_identity(text, start, workload, kind);
     }
     if let Some(own) = own.filter(|_| depth != Depth::Slim) {
-        push_runtime_labels(text, start, &own.labels);
+        push_container_labels(text, start, own, |key| keys.allow(key));
     }
+}
+
+/// Whether the kubelet's page has a cgroup: the root, what belongs to pods, and the services that run them.
+fn kubelet_shows(subject: &Subject, kind: CgroupKind) -> bool {
+    const SERVICES: [&str; 5] =
+        ["/kubelet.service", "/containerd.service", "/crio.service", "/docker.service", "/cri-docker.service"];
+    match kind {
+        CgroupKind::Root | CgroupKind::Qos | CgroupKind::Pod | CgroupKind::Sandbox | CgroupKind::Container => true,
+        _ => SERVICES.iter().any(|service| subject.name.ends_with(service)),
+    }
+}
+
+/// The kubelet's six, of which an empty one is none to Prometheus: a sandbox has no container, a pod's cgroup neither that
+/// nor a name.
+fn push_kubelet_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind) {
+    push_id(text, start, subject);
+    let Some(metadata) = subject.workload.as_ref().and_then(|workload| workload.metadata.as_deref()) else { return };
+    if kind != CgroupKind::Pod {
+        push_label(text, start, "name", &metadata.name);
+        push_label(text, start, "image", &metadata.image);
+    }
+    push_label(text, start, "pod", metadata.pod.as_deref().unwrap_or(""));
+    push_label(text, start, "namespace", metadata.namespace.as_deref().unwrap_or(""));
+    if kind == CgroupKind::Container {
+        push_label(text, start, "container", metadata.container.as_deref().unwrap_or(""));
+    }
+}
+
+/// What cAdvisor shows by itself: it knows containers and no pods.
+fn push_cadvisor_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, keys: &LabelKeys) {
+    push_id(text, start, subject);
+    let Some(workload) = subject.workload.as_ref().filter(|_| kind != CgroupKind::Pod) else { return };
+    let Some(metadata) = workload.metadata.as_deref() else { return };
+    let runtime = metadata.runtime.or(workload.identity.runtime);
+    match runtime {
+        Some(Runtime::CriO) => push_label(text, start, "name", &crio_name(workload, metadata)),
+        _ => push_label(text, start, "name", &metadata.name),
+    }
+    push_label(text, start, "image", &metadata.image);
+    let restarts = metadata.restart_count.filter(|count| *count > 0);
+    if restarts.is_some() && matches!(runtime, Some(Runtime::CriO | Runtime::Docker)) {
+        let mut metadata = metadata.clone();
+        metadata.labels.insert("restartcount".to_owned(), restarts.unwrap_or_default().to_string());
+        push_container_labels(text, start, &metadata, |key| keys.allow(key));
+    } else {
+        push_container_labels(text, start, metadata, |key| keys.allow(key));
+    }
+}
+
+/// CRI-O's own name of a container, under which cAdvisor shows it.
+fn crio_name(workload: &Workload, metadata: &Metadata) -> String {
+    let (Some(pod), Some(namespace)) = (&metadata.pod, &metadata.namespace) else { return metadata.name.clone() };
+    let container = metadata.container.as_deref().unwrap_or("POD");
+    let uid = metadata.pod_uid.as_deref().or(workload.identity.pod_uid.as_deref()).unwrap_or("");
+    format!("k8s_{container}_{pod}_{namespace}_{uid}_{}", metadata.restart_count.unwrap_or(0))
 }
 
 fn push_long_identity(text: &mut String, start: usize, workload: &Workload, kind: CgroupKind) {

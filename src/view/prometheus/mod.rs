@@ -5,7 +5,8 @@
 //! | step | file |
 //! |---|---|
 //! | what is exported, under which name, from which column | [`families`], in [`set`]s |
-//! | who it is exported for, under which labels | [`layout`], [`labels`] |
+//! | which of them a page shows, and of those which series | [`plan`], [`pick`] |
+//! | who it is exported for, under which labels | [`layout`], [`labels`], [`shape`] |
 //! | one value of one row | [`reading`] |
 //! | the digits | [`number`], [`shares`] |
 //! | the highest value since the last scrape | [`maxima`] |
@@ -22,22 +23,31 @@ pub mod labels;
 pub mod layout;
 pub mod maxima;
 pub mod number;
+pub mod pick;
+pub mod plan;
 pub mod reading;
 pub mod set;
+pub mod shape;
 pub mod shares;
 pub mod sink;
 
 pub use exposition::{Ask, Exposition, ExpositionError, Shown};
 pub use maxima::Scraper;
+pub use pick::Pick;
+pub use shape::{LabelKeys, Shape};
 
 /// Which labels every series of a container carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Labels {
-    /// cAdvisor's: the identity, the image and every label of the runtime.
+    /// The identity in Kubernetes' words, the image and every label of the runtime.
     #[default]
     Full,
     /// The identity alone; the rest stands in `container_info`, to be joined by `id`.
     Slim,
+    /// The kubelet's six: `id`, `name`, `image`, `pod`, `namespace`, `container`. Chosen by the path, not by a word.
+    Kubelet,
+    /// cAdvisor's own, without a kubelet: `id`, `name`, `image` and every label of the runtime. Chosen by `--compat`.
+    Cadvisor,
 }
 
 impl Labels {
@@ -47,6 +57,8 @@ impl Labels {
         match self {
             Self::Full => "full",
             Self::Slim => "slim",
+            Self::Kubelet => "kubelet",
+            Self::Cadvisor => "cadvisor",
         }
     }
 }

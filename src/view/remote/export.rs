@@ -84,9 +84,9 @@ impl Export {
     /// # Errors
     /// [`RemoteError`] when it breaks a limit or the client has gone.
     pub fn write(self, remote: &Remote, deadline: Instant, pipe: &mut Pipe<'_>) -> Result<(), RemoteError> {
-        let Remote { store, labels, limits } = remote;
+        let Remote { store, shape, limits } = remote;
         let since = walls(&self.range).map_or(UnixNanos(u64::MAX), |(since, _)| since);
-        let mut selection = select(store, *labels, &self.selectors, since, limits)?;
+        let mut selection = select(store, shape, &self.selectors, since, limits)?;
         // The series of a family stand together, because their names are the same: that is enough for the format.
         let mut series = std::mem::take(&mut selection.series);
         series.sort_by(|one, other| one.family.name.cmp(other.family.name));

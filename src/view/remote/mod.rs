@@ -32,7 +32,7 @@ pub use read::Read;
 use bytes::Bytes;
 
 use super::api::{Now, Problem};
-use super::prometheus::Labels;
+use super::prometheus::Shape;
 use crate::store::Store;
 
 /// Takes an answer piece by piece; it may wait for the client, and says when there is no point in going on.
@@ -43,8 +43,8 @@ pub type Pipe<'a> = dyn FnMut(Bytes) -> Result<(), RemoteError> + 'a;
 pub struct Remote {
     /// The ring.
     pub store: Store,
-    /// The set of labels: the one that `/metrics` has without being asked.
-    pub labels: Labels,
+    /// The labels: those that `/metrics` has without being asked.
+    pub shape: Shape,
     /// Bounds on requests.
     pub limits: Limits,
 }
@@ -92,7 +92,7 @@ pub fn read(body: &[u8], limits: &Limits) -> Result<Read, RemoteError> {
 impl Remote {
     /// The history of `store` with the default limits.
     #[must_use]
-    pub fn new(store: Store, labels: Labels) -> Self {
-        Self { store, labels, limits: Limits::default() }
+    pub fn new(store: Store, shape: impl Into<Shape>) -> Self {
+        Self { store, shape: shape.into(), limits: Limits::default() }
     }
 }

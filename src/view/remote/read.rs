@@ -144,9 +144,9 @@ impl Work<'_> {
         matchers: &Vec<Matcher>,
         mut take: impl FnMut(Vec<super::messages::Label>, Vec<Sample>) -> Result<(), RemoteError>,
     ) -> Result<(), RemoteError> {
-        let Remote { store, labels, limits } = self.remote;
+        let Remote { store, shape, limits } = self.remote;
         let since = walls(range).map_or(UnixNanos(u64::MAX), |(since, _)| since);
-        let mut selection = select(store, *labels, std::slice::from_ref(matchers), since, limits)?;
+        let mut selection = select(store, shape, std::slice::from_ref(matchers), since, limits)?;
         for mut series in std::mem::take(&mut selection.series) {
             let samples = self.samples(&selection, &series, range)?;
             if !samples.is_empty() {

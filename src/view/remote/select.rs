@@ -20,7 +20,7 @@ use crate::view::prometheus::labels::pairs;
 use crate::view::prometheus::layout::{Entry, Layout, Rows, Scope};
 use crate::view::prometheus::reading::Reading;
 use crate::view::prometheus::shares::Formula;
-use crate::view::prometheus::{Labels, encoder};
+use crate::view::prometheus::{Shape, encoder};
 
 /// The label that holds a metric's name.
 pub const NAME: &str = "__name__";
@@ -79,7 +79,7 @@ fn reading(series: &Series) -> Option<Reading> {
 /// [`RemoteError::NothingYet`] before the first tick, [`RemoteError::TooManySeries`].
 pub fn select(
     store: &Store,
-    labels: Labels,
+    shape: &Shape,
     selectors: &[Vec<Matcher>],
     since: UnixNanos,
     limits: &Limits,
@@ -102,7 +102,7 @@ pub fn select(
         }
     }
     let roster = Arc::new(roster);
-    let layout = Layout::with_twins(Arc::clone(&roster), Arc::clone(&newest.machine), labels);
+    let layout = Layout::with_twins(Arc::clone(&roster), Arc::clone(&newest.machine), shape.clone());
     let mut series = Vec::new();
     for family in families {
         for one in family.series {
@@ -124,7 +124,7 @@ pub fn select(
         series: joined(series),
         formula: encoder::formula(
             &newest,
-            &Layout::new(Arc::clone(&newest.roster), Arc::clone(&newest.machine), labels),
+            &Layout::new(Arc::clone(&newest.roster), Arc::clone(&newest.machine), shape.clone()),
         ),
         machine: Arc::clone(&newest.machine),
         interval_nanos: newest.self_stats.interval_nanos,

@@ -15,9 +15,13 @@ struct Info {
     image: Option<String>,
 }
 
+/// The JSON of the verbose answer; empty where there is none.
+pub(super) fn info_json(entries: &[Label]) -> &[u8] {
+    entries.iter().find(|entry| entry.key == b"info").map_or(&[], |entry| entry.value.as_slice())
+}
+
 fn info(entries: &[Label]) -> Info {
-    let json = entries.iter().find(|entry| entry.key == b"info").map(|entry| entry.value.as_slice());
-    json.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default()
+    serde_json::from_slice(info_json(entries)).unwrap_or_default()
 }
 
 /// The runtime's name in `VersionResponse`, and what it is called in labels.

@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, time};
+use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, environment, time};
 use crate::discover::Runtime;
 use messages::{
     Container, ContainerEventResponse, ContainerStatusRequest, ContainerStatusResponse, Everything, List, PodSandbox,
@@ -188,7 +188,9 @@ impl Session {
                 labels.get("io.kubernetes.pod.uid").and_then(|uid| book.sandbox_of(uid).cloned())
             }),
         };
-        source.describe(id, convert::container(&status, &answer.info, pod.as_deref(), self.runtime)).await?;
+        let mut metadata = convert::container(&status, &answer.info, pod.as_deref(), self.runtime);
+        metadata.environment = environment::chosen_of_json(&source.environment, convert::info_json(&answer.info));
+        source.describe(id, metadata).await?;
         if is_over {
             source.exit(id, convert::exit(&status)).await?;
         }

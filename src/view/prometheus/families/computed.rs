@@ -94,8 +94,17 @@ pub fn working_set(sight: &Sight<'_>) -> Option<Number> {
 
 /// v1: kmem usage; v2: the kernel's part of memory.stat, which cAdvisor does not read.
 pub fn kernel_usage(sight: &Sight<'_>) -> Option<Number> {
-    let own = sight.row.value(CgroupColumn::MemoryKmemUsageBytes);
-    own.or_else(|| sight.row.value(CgroupColumn::MemoryStatKernel)).map(Number::integer)
+    kmem_usage(sight).or_else(|| sight.row.value(CgroupColumn::MemoryStatKernel).map(Number::integer))
+}
+
+/// v1: kmem usage alone.
+pub fn kmem_usage(sight: &Sight<'_>) -> Option<Number> {
+    sight.row.value(CgroupColumn::MemoryKmemUsageBytes).map(Number::integer)
+}
+
+/// v1: how often the limit was hit.
+pub fn failcnt(sight: &Sight<'_>) -> Option<Number> {
+    sight.row.value(CgroupColumn::MemoryFailcnt).map(Number::integer)
 }
 
 /// Tasks: `pids.current`, else counted.

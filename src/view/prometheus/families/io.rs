@@ -4,48 +4,59 @@ use super::super::family::{
     Family, Series, Value, blkio, counter, device, gauge, root_disk, root_disk_without_cgroup, root_filesystem,
 };
 use super::super::layout::Rows;
+use super::super::set::Set;
 use super::computed;
 use crate::sample::catalogue::{DeviceColumn as D, DiskColumn as K, FilesystemColumn as F};
 
 /// Block devices per cgroup; whole disks and filesystems as the root's.
 pub const FAMILIES: &[Family] = &[
-    counter("container_fs_reads_bytes_total", "Bytes read from a device.", &[device(D::Rbytes)]),
-    counter("container_fs_writes_bytes_total", "Bytes written to a device.", &[device(D::Wbytes)]),
+    counter("container_fs_reads_bytes_total", "Bytes read from a device.", &[device(D::Rbytes)]).of(Set::DiskIo),
+    counter("container_fs_writes_bytes_total", "Bytes written to a device.", &[device(D::Wbytes)]).of(Set::DiskIo),
     counter(
         "container_fs_reads_total",
         "Reads completed on a device.",
         &[device(D::Rios), root_disk_without_cgroup(K::Reads)],
-    ),
+    )
+    .of(Set::DiskIo),
     counter(
         "container_fs_writes_total",
         "Writes completed on a device.",
         &[device(D::Wios), root_disk_without_cgroup(K::Writes)],
-    ),
-    counter("container_fs_sector_reads_total", "Sectors read.", &[root_disk(K::ReadSectors)]),
-    counter("container_fs_sector_writes_total", "Sectors written.", &[root_disk(K::WrittenSectors)]),
-    counter("container_fs_reads_merged_total", "Reads merged with another.", &[root_disk(K::ReadsMerged)]),
-    counter("container_fs_writes_merged_total", "Writes merged with another.", &[root_disk(K::WritesMerged)]),
-    counter("container_fs_read_seconds_total", "Time spent reading.", &[root_disk(K::ReadTimeMsec)]),
-    counter("container_fs_write_seconds_total", "Time spent writing.", &[root_disk(K::WriteTimeMsec)]),
-    gauge("container_fs_io_current", "Requests in flight.", &[root_disk(K::InFlight)]),
+    )
+    .of(Set::DiskIo),
+    counter("container_fs_sector_reads_total", "Sectors read.", &[root_disk(K::ReadSectors)]).of(Set::DiskIo),
+    counter("container_fs_sector_writes_total", "Sectors written.", &[root_disk(K::WrittenSectors)]).of(Set::DiskIo),
+    counter("container_fs_reads_merged_total", "Reads merged with another.", &[root_disk(K::ReadsMerged)])
+        .of(Set::DiskIo),
+    counter("container_fs_writes_merged_total", "Writes merged with another.", &[root_disk(K::WritesMerged)])
+        .of(Set::DiskIo),
+    counter("container_fs_read_seconds_total", "Time spent reading.", &[root_disk(K::ReadTimeMsec)]).of(Set::DiskIo),
+    counter("container_fs_write_seconds_total", "Time spent writing.", &[root_disk(K::WriteTimeMsec)]).of(Set::DiskIo),
+    gauge("container_fs_io_current", "Requests in flight.", &[root_disk(K::InFlight)]).of(Set::DiskIo),
     counter(
         "container_fs_io_time_seconds_total",
         "Time in which requests were in flight.",
         &[root_disk(K::IoTimeMsec)],
-    ),
+    )
+    .of(Set::DiskIo),
     counter(
         "container_fs_io_time_weighted_seconds_total",
         "Time in which requests were in flight, times their number.",
         &[root_disk(K::IoTimeWeightedMsec)],
-    ),
-    counter("container_fs_io_cost_usage_seconds_total", "Device time by the io cost model.", &[device(D::CostUsage)]),
-    counter("container_fs_io_cost_wait_seconds_total", "Time waited for io cost budget.", &[device(D::CostWait)]),
-    counter("container_fs_io_cost_indebt_seconds_total", "Time in io cost debt.", &[device(D::CostIndebt)]),
+    )
+    .of(Set::DiskIo),
+    counter("container_fs_io_cost_usage_seconds_total", "Device time by the io cost model.", &[device(D::CostUsage)])
+        .of(Set::DiskIo),
+    counter("container_fs_io_cost_wait_seconds_total", "Time waited for io cost budget.", &[device(D::CostWait)])
+        .of(Set::DiskIo),
+    counter("container_fs_io_cost_indebt_seconds_total", "Time in io cost debt.", &[device(D::CostIndebt)])
+        .of(Set::DiskIo),
     counter(
         "container_fs_io_cost_indelay_seconds_total",
         "Time delayed to pay io cost debt.",
         &[device(D::CostIndelay)],
-    ),
+    )
+    .of(Set::DiskIo),
     counter(
         "container_blkio_device_usage_total",
         "Bytes by device and operation.",
@@ -57,21 +68,25 @@ pub const FAMILIES: &[Family] = &[
             blkio(D::AsyncBytes).with("operation=\"Async\""),
             blkio(D::TotalBytes).with("operation=\"Total\""),
         ],
-    ),
-    gauge("container_fs_limit_bytes", "Size of a filesystem.", &[root_filesystem(F::Size)]),
+    )
+    .of(Set::DiskIo),
+    gauge("container_fs_limit_bytes", "Size of a filesystem.", &[root_filesystem(F::Size)]).of(Set::Disk),
     gauge(
         "container_fs_usage_bytes",
         "Bytes in use on a filesystem.",
         &[Series::new(Rows::RootFilesystems, Value::Computed(computed::filesystem_usage))],
-    ),
+    )
+    .of(Set::Disk),
     gauge(
         "container_fs_inodes_total",
         "Inodes of a filesystem.",
         &[Series::new(Rows::RootFilesystems, Value::Computed(computed::inodes))],
-    ),
+    )
+    .of(Set::Disk),
     gauge(
         "container_fs_inodes_free",
         "Free inodes of a filesystem.",
         &[Series::new(Rows::RootFilesystems, Value::Computed(computed::inodes_free))],
-    ),
+    )
+    .of(Set::Disk),
 ];

@@ -4,6 +4,7 @@
 //! `ringside_`. A family without a source on the running kernel gives no series.
 
 pub mod agent;
+pub mod compat;
 mod computed;
 mod cpu;
 mod detail;

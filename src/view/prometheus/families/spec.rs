@@ -2,6 +2,7 @@
 
 use super::super::family::{Family, Series, Value, cgroup, computed, counter, gauge, info, present};
 use super::super::layout::Rows;
+use super::super::set::Set;
 use super::computed;
 use crate::sample::catalogue::CgroupColumn as C;
 
@@ -46,16 +47,18 @@ pub const FAMILIES: &[Family] = &[
         "Memory that is protected from reclaim (cgroup v1: soft limit; 0 is unlimited there).",
         &[computed(computed::reservation)],
     ),
-    gauge("container_processes", "Processes in the cgroup.", &[cgroup(C::Processes)]),
-    gauge("container_threads", "Tasks in the cgroup.", &[computed(computed::threads)]),
+    gauge("container_processes", "Processes in the cgroup.", &[cgroup(C::Processes)]).of(Set::Process),
+    gauge("container_threads", "Tasks in the cgroup.", &[computed(computed::threads)]).of(Set::Process),
     gauge(
         "container_threads_max",
         "Most tasks that the cgroup may have; 0 is unlimited.",
         &[cgroup(C::PidsMax).unlimited_is_zero()],
-    ),
+    )
+    .of(Set::Process),
     counter(
         "container_oom_events_total",
         "Processes killed by the OOM killer; a container's count goes on over its restarts.",
         &[present(computed::oom_kills)],
-    ),
+    )
+    .of(Set::OomEvent),
 ];
