@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::api_server::{self, ApiServerError};
-use crate::config::{AgentConfig, Compat, KeptFiles, LabelSet};
+use crate::config::{AgentConfig, Compat, KeptFiles, LabelNames, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::push_stats::PushStats;
@@ -111,6 +111,9 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let pushed = store.clone();
     let shape = shape(config);
     let exposition = Exposition::with_sets(store.clone(), shape.clone(), config.metrics);
+    if config.label_names == LabelNames::Utf8 {
+        exposition.use_utf8_names();
+    }
     let server = {
         let _entered = runtime.enter();
         let remote = Remote::new(store.clone(), shape);
@@ -214,7 +217,7 @@ fn shape(config: &AgentConfig) -> Shape {
         (Compat::Off, LabelSet::Full) => Labels::Full,
         (Compat::Off, LabelSet::Slim) => Labels::Slim,
     };
-    Shape { labels, keys: Arc::new(config.container_labels.clone()) }
+    Shape { labels, keys: Arc::new(config.container_labels.clone()), ..Shape::default() }
 }
 
 fn discover_options(config: &AgentConfig, files: &FileShares) -> DiscoverOptions {

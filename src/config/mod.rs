@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{Compat, KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+pub use value::{Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
 
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
@@ -69,6 +69,8 @@ pub struct AgentConfig {
     pub container_labels: LabelKeys,
     /// How the names of environment variables begin that are read and shown.
     pub container_env: Vec<String>,
+    /// How a runtime's label keys become names of labels.
+    pub label_names: LabelNames,
     /// Docker's socket.
     pub docker_socket: SocketChoice,
     /// Podman's socket.
@@ -224,6 +226,7 @@ impl<'a> Layers<'a> {
             compat,
             container_labels: self.joined("container-labels", value::label_keys)?,
             container_env: self.joined("container-env", value::prefixes)?,
+            label_names: self.parsed("label-names", value::word)?,
             docker_socket: self.parsed("docker-socket", value::socket)?,
             podman_socket: self.parsed("podman-socket", value::socket)?,
             cri_sockets: self.cri_sockets()?,

@@ -100,6 +100,12 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "Show environment variables of containers whose names begin so (APP_,VERSION); without it, none is read",
     ),
+    setting(
+        "label-names",
+        "sanitised|utf8",
+        Some("sanitised"),
+        "Names made of a runtime's label keys; utf8 keeps them as they are for clients that ask for that",
+    ),
     setting("docker-socket", "PATH|auto|none", Some("auto"), "Ask Docker for names here"),
     setting("podman-socket", "PATH|auto|none", Some("auto"), "Ask Podman for names here"),
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),

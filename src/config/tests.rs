@@ -109,6 +109,7 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("compat", "cadvisor"),
         ("container-labels", "team,app.kubernetes.io/*"),
         ("container-env", "APP_,VERSION"),
+        ("label-names", "utf8"),
         ("docker-socket", "none"),
         ("podman-socket", "none"),
         ("cri-socket", "/run/crio/crio.sock"),

@@ -25,6 +25,15 @@ pub enum Compat {
     Cadvisor,
 }
 
+/// How a runtime's label keys become names of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelNames {
+    /// As cAdvisor does: what the format did not always allow becomes `_`.
+    Sanitised,
+    /// As they are, for clients that ask for it; escaped for the rest.
+    Utf8,
+}
+
 /// By which way the agent pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushRoute {
@@ -104,6 +113,10 @@ impl Words for LabelSet {
 
 impl Words for Compat {
     const WORDS: &'static [(&'static str, Self)] = &[("none", Self::Off), ("cadvisor", Self::Cadvisor)];
+}
+
+impl Words for LabelNames {
+    const WORDS: &'static [(&'static str, Self)] = &[("sanitised", Self::Sanitised), ("utf8", Self::Utf8)];
 }
 
 impl Words for PushRoute {

@@ -15,6 +15,7 @@ use super::stream::{self, Body};
 use super::{Context, Limits, negotiate, problem};
 use crate::auth::listen::Busy;
 use crate::view::prometheus::agent::Counts;
+use crate::view::prometheus::set::Set;
 use crate::view::prometheus::{Ask, Compression, ExpositionError, Labels, Pick, Scraper};
 use crate::view::remote::{self, Pipe, RemoteError};
 use crate::view::{Answer, api, page};
@@ -168,11 +169,15 @@ impl Routes {
             Ok(pick) => pick,
             Err(error) => return problem(400, "Bad Request", &format!("{error}.")).into(),
         };
+        let negotiate::Accepted { format, escaping } = negotiate::accepted(values(headers, &header::ACCEPT));
         let ask = Ask {
             labels,
-            format: negotiate::format(values(headers, &header::ACCEPT)),
+            format,
             compression: negotiate::compression(values(headers, &header::ACCEPT_ENCODING)),
+            naming: self.context.exposition.naming(format, escaping),
+            classic: pick.names(Set::Distribution),
             pick,
+            created: is_set(query, "created"),
         };
         // HEAD looks without taking: it does not begin a new window of maxima.
         let agent = values(headers, &header::USER_AGENT).next().unwrap_or("");
@@ -181,7 +186,7 @@ impl Routes {
             Ok(shown) => {
                 let reply = Reply {
                     status: 200,
-                    content_type: ask.format.content_type(),
+                    content_type: format.escaped_content_type(escaping),
                     body: whole(shown.body),
                     headers: Vec::new(),
                 }
@@ -318,4 +323,12 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 fn labels_of(query: Option<&str>) -> Option<Result<Labels, crate::view::prometheus::UnknownLabels>> {
     let word = query?.split('&').find_map(|pair| pair.strip_prefix("labels="))?;
     Some(word.parse())
+}
+
+/// Whether a parameter is there as `1` or `true`, or without a value.
+fn is_set(query: Option<&str>, name: &str) -> bool {
+    query.into_iter().flat_map(|query| query.split('&')).any(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, "1"));
+        key == name && matches!(value, "1" | "true")
+    })
 }

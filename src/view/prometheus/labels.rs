@@ -8,6 +8,9 @@ use std::collections::HashSet;
 
 use crate::sample::{Metadata, Runtime};
 
+use super::Shape;
+use super::escaping::{Naming, push_name};
+
 /// Longest label value in bytes, before escaping. Longer ones are cut at a character boundary.
 pub const MAX_VALUE_BYTES: usize = 256;
 /// Longest `id` in bytes: nested hierarchies have paths longer than [`MAX_VALUE_BYTES`], and what tells one cgroup
@@ -67,19 +70,43 @@ pub fn push_label_clipped(out: &mut String, block_start: usize, name: &str, valu
     out.push('"');
 }
 
-/// The pairs of a rendered block, unescaped again. A block that was not rendered here ends at its first fault.
+/// The pairs of a rendered block of unquoted names, unescaped again. A block that was not rendered here ends at its first
+/// fault.
 pub fn pairs(block: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let mut rest = block;
     std::iter::from_fn(move || {
         let (name, value) = rest.strip_prefix(',').unwrap_or(rest).split_once("=\"")?;
-        let mut escaped = false;
-        let end = value.bytes().position(|byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        })?;
+        let end = closing_quote(value)?;
         rest = value.get(end + 1..)?;
         Some((name, unescaped(value.get(..end)?)))
+    })
+}
+
+/// The same where names may stand in quotes.
+pub fn quoted_pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let pair = rest.strip_prefix(',').unwrap_or(rest);
+        let (name, value) = match pair.strip_prefix('"') {
+            Some(quoted) => {
+                let (name, after) = quoted.split_at_checked(closing_quote(quoted)?)?;
+                (unescaped(name), after.strip_prefix("\"=\"")?)
+            }
+            None => pair.split_once("=\"").map(|(name, value)| (Cow::Borrowed(name), value))?,
+        };
+        let end = closing_quote(value)?;
+        rest = value.get(end + 1..)?;
+        Some((name, unescaped(value.get(..end)?)))
+    })
+}
+
+/// Where the first double quote is that is not escaped.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
     })
 }
 
@@ -117,15 +144,19 @@ fn prefixed(prefix: &str, key: &str) -> String {
 }
 
 /// Appends environment variables, and those of a runtime's labels that are let through in the room that is left. Two keys
-/// that sanitise to one name keep both values: the later one, in the keys' order, gets the suffix `_conflict2`,
-/// `_conflict3`, … Docker's and Podman's variables are shown in small letters, as cAdvisor does.
-pub fn push_container_labels(out: &mut String, block_start: usize, metadata: &Metadata, allow: impl Fn(&str) -> bool) {
+/// that become one name keep both values: the later one, in the keys' order, gets the suffix `_conflict2`, `_conflict3`, …
+/// Docker's and Podman's variables are shown in small letters, as cAdvisor does.
+pub fn push_container_labels(out: &mut String, block_start: usize, metadata: &Metadata, shape: &Shape) {
     let small = matches!(metadata.runtime, Some(Runtime::Docker | Runtime::Podman));
     let name = |key: &str| prefixed(ENVIRONMENT_PREFIX, &if small { key.to_lowercase() } else { key.to_owned() });
     let variables = metadata.environment.iter().filter(|(_, value)| !value.is_empty());
     let variables = variables.map(|(key, value)| (name(key), value.as_str()));
-    let labels = metadata.labels.iter().filter(|(key, value)| !value.is_empty() && allow(key));
-    let labels = labels.map(|(key, value)| (sanitise(key), value.as_str()));
+    let name = |key: &str| match shape.naming {
+        Naming::Sanitised => sanitise(key),
+        Naming::Utf8(escaping) => escaping.name(&format!("{RUNTIME_PREFIX}{key}")),
+    };
+    let labels = metadata.labels.iter().filter(|(key, value)| !value.is_empty() && shape.keys.allow(key));
+    let labels = labels.map(|(key, value)| (name(key), value.as_str()));
     push_named(out, block_start, variables.chain(labels), MAX_RUNTIME_LABELS);
 }
 
@@ -143,19 +174,22 @@ fn push_named<'a>(out: &mut String, block_start: usize, named: impl Iterator<Ite
                 number += 1;
             }
         }
-        push_label(out, block_start, &name, value);
+        let mut shown = String::with_capacity(name.len() + 2);
+        push_name(&mut shown, &name);
+        push_label(out, block_start, &shown, value);
         used.insert(name);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::LabelKeys;
     use super::*;
 
     fn block(labels: &[(&str, &str)]) -> String {
         let mut out = String::new();
         let labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, |_| true);
+        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, &Shape::default());
         out
     }
 
@@ -189,7 +223,7 @@ mod tests {
     fn labels_beyond_the_cap_are_left_out() {
         let labels = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
         let mut out = String::new();
-        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, |_| true);
+        push_container_labels(&mut out, 0, &Metadata { labels, ..Metadata::default() }, &Shape::default());
         assert_eq!(out.split(',').count(), MAX_RUNTIME_LABELS);
     }
 
@@ -205,9 +239,11 @@ mod tests {
         let labels = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
         let environment = [("APP_a".to_owned(), "1".to_owned()), ("APP_A".to_owned(), "2".to_owned())].into();
         let mut metadata = Metadata { labels, environment, runtime: Some(Runtime::Docker), ..Metadata::default() };
+        let keys = LabelKeys::Only((2..200).map(|n| format!("k{n:03}")).collect());
+        let shape = Shape { keys: keys.into(), ..Shape::default() };
         let block = |metadata: &Metadata| {
             let mut out = String::new();
-            push_container_labels(&mut out, 0, metadata, |key| key > "k001");
+            push_container_labels(&mut out, 0, metadata, &shape);
             out
         };
         let shown = block(&metadata);
@@ -221,6 +257,22 @@ mod tests {
     #[test]
     fn an_empty_value_is_no_label() {
         assert_eq!(block(&[("a", ""), ("b", "1")]), "container_label_b=\"1\"");
+    }
+
+    #[test]
+    fn a_name_of_any_characters_is_read_back_from_its_quotes() {
+        let labels: std::collections::BTreeMap<String, String> =
+            [("a=\"b\\", "1"), ("io.kubernetes/ü", "2"), ("plain", "3")].map(|(k, v)| (k.into(), v.into())).into();
+        let mut block = String::new();
+        let shape = Shape { naming: Naming::Utf8(super::super::escaping::Escaping::AllowUtf8), ..Shape::default() };
+        push_container_labels(&mut block, 0, &Metadata { labels: labels.clone(), ..Metadata::default() }, &shape);
+        assert_eq!(
+            block,
+            "\"container_label_a=\\\"b\\\\\"=\"1\",\"container_label_io.kubernetes/ü\"=\"2\",container_label_plain=\"3\""
+        );
+        let read: Vec<_> = quoted_pairs(&block).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        let written = labels.into_iter().map(|(key, value)| (format!("{RUNTIME_PREFIX}{key}"), value));
+        assert_eq!(read, written.collect::<Vec<_>>());
     }
 
     proptest::proptest! {

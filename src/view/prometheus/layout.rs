@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::labels::{MAX_ID_BYTES, clip, push_container_labels, push_label, push_label_clipped};
-use super::shape::LabelKeys;
 use super::{Labels, Shape};
 use crate::sample::catalogue::Table;
 use crate::sample::{CgroupKind, MachineFacts, Metadata, QosClass, Roster, Runtime, Subject, SubjectId, Workload};
@@ -55,9 +54,41 @@ pub enum Rows {
     Agent,
     /// The versions, as cAdvisor names their labels. No table.
     CadvisorVersion,
+    /// `namespace` of each sum. No table, as tallies.
+    Namespaces,
+    /// `namespace`, `owner_kind` and `owner_name` of each sum. No table, as tallies.
+    Workloads,
 }
 
-const KINDS: usize = Rows::CadvisorVersion as usize + 1;
+const KINDS: usize = Rows::Workloads as usize + 1;
+
+impl Rows {
+    /// Every kind, at the place of its discriminant.
+    pub const ALL: [Self; KINDS] = [
+        Self::Cgroups,
+        Self::Infos,
+        Self::Devices,
+        Self::BlkioDevices,
+        Self::Hugepages,
+        Self::Interfaces,
+        Self::RootFilesystems,
+        Self::RootDisks,
+        Self::RootDisksWithoutCgroup,
+        Self::Node,
+        Self::NodeCpus,
+        Self::NodeDisks,
+        Self::NodeInterfaces,
+        Self::NodeFilesystems,
+        Self::Machine,
+        Self::NodeInfo,
+        Self::Tallies,
+        Self::Agent,
+        Self::CadvisorVersion,
+        Self::Namespaces,
+        Self::Workloads,
+    ];
+}
+
 
 impl Rows {
     /// The table whose rows hold the values.
@@ -73,7 +104,12 @@ impl Rows {
             Self::Node => Some(Table::Node),
             Self::NodeCpus => Some(Table::Cpu),
             Self::Agent => Some(Table::Agent),
-            Self::Machine | Self::NodeInfo | Self::CadvisorVersion | Self::Tallies => None,
+            Self::Machine
+            | Self::NodeInfo
+            | Self::CadvisorVersion
+            | Self::Tallies
+            | Self::Namespaces
+            | Self::Workloads => None,
         }
     }
 }
@@ -216,7 +252,8 @@ impl Layout {
 
     fn add_cgroups(&mut self, roster: &Roster) -> HashMap<SubjectId, Owner> {
         let mut owners = HashMap::new();
-        let Shape { labels, keys } = self.shape.clone();
+        let shape = self.shape.clone();
+        let labels = shape.labels;
         for (row, subject) in roster.subjects(Table::Cgroup).iter().enumerate() {
             let kind = kind_of(subject);
             let scope = Scope::of(kind);
@@ -227,15 +264,15 @@ impl Layout {
                 continue;
             }
             let (start, end) = self.add(Rows::Cgroups, row, scope, |text, start| match labels {
-                Labels::Full => push_identity(text, start, subject, kind, Depth::Full, &keys),
-                Labels::Slim => push_identity(text, start, subject, kind, Depth::Slim, &keys),
+                Labels::Full => push_identity(text, start, subject, kind, Depth::Full, &shape),
+                Labels::Slim => push_identity(text, start, subject, kind, Depth::Slim, &shape),
                 Labels::Kubelet => push_kubelet_identity(text, start, subject, kind),
-                Labels::Cadvisor => push_cadvisor_identity(text, start, subject, kind, &keys),
+                Labels::Cadvisor => push_cadvisor_identity(text, start, subject, kind, &shape),
             });
             owners.insert(subject.id, Owner { start, end, scope, kind });
             if matches!(kind, CgroupKind::Container | CgroupKind::Sandbox | CgroupKind::Pod) {
                 self.add(Rows::Infos, row, scope, |text, start| {
-                    push_identity(text, start, subject, kind, Depth::Info, &keys);
+                    push_identity(text, start, subject, kind, Depth::Info, &shape);
                 });
             }
         }
@@ -399,7 +436,7 @@ fn kind_of(subject: &Subject) -> CgroupKind {
 
 /// A pod's cgroup has its sandbox's metadata: of that only what is the pod's own is shown, because its `name` and
 /// `image` would make every pod count twice in a sum over `image!=""`.
-fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, depth: Depth, keys: &LabelKeys) {
+fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, depth: Depth, shape: &Shape) {
     push_id(text, start, subject);
     let Some(workload) = &subject.workload else { return };
     let metadata = workload.metadata.as_deref();
@@ -421,7 +458,7 @@ fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: Cgrou
         push_long_identity(text, start, workload, kind);
     }
     if let Some(own) = own.filter(|_| depth != Depth::Slim) {
-        push_container_labels(text, start, own, |key| keys.allow(key));
+        push_container_labels(text, start, own, shape);
     }
 }
 
@@ -452,7 +489,7 @@ fn push_kubelet_identity(text: &mut String, start: usize, subject: &Subject, kin
 }
 
 /// What cAdvisor shows by itself: it knows containers and no pods.
-fn push_cadvisor_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, keys: &LabelKeys) {
+fn push_cadvisor_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, shape: &Shape) {
     push_id(text, start, subject);
     let Some(workload) = subject.workload.as_ref().filter(|_| kind != CgroupKind::Pod) else { return };
     let Some(metadata) = workload.metadata.as_deref() else { return };
@@ -466,9 +503,9 @@ fn push_cadvisor_identity(text: &mut String, start: usize, subject: &Subject, ki
     if restarts.is_some() && matches!(runtime, Some(Runtime::CriO | Runtime::Docker)) {
         let mut metadata = metadata.clone();
         metadata.labels.insert("restartcount".to_owned(), restarts.unwrap_or_default().to_string());
-        push_container_labels(text, start, &metadata, |key| keys.allow(key));
+        push_container_labels(text, start, &metadata, shape);
     } else {
-        push_container_labels(text, start, metadata, |key| keys.allow(key));
+        push_container_labels(text, start, metadata, shape);
     }
 }
 

@@ -99,6 +99,12 @@ impl Pick {
         self.0.as_ref().and_then(|picked| picked.sets).is_none_or(|sets| sets.has(set))
     }
 
+    /// Whether a set is asked for by its name.
+    #[must_use]
+    pub fn names(&self, set: Set) -> bool {
+        self.0.as_ref().and_then(|picked| picked.sets).is_some_and(|sets| sets.has(set))
+    }
+
     /// Whether a series of this name may be asked for.
     #[must_use]
     pub fn may_show(&self, name: &str) -> bool {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Labels;
+use super::escaping::Naming;
 
 /// How series are labelled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,11 +15,13 @@ pub struct Shape {
     pub labels: Labels,
     /// Which of a runtime's labels are in it.
     pub keys: Arc<LabelKeys>,
+    /// How their keys become names.
+    pub naming: Naming,
 }
 
 impl From<Labels> for Shape {
     fn from(labels: Labels) -> Self {
-        Self { labels, keys: Arc::default() }
+        Self { labels, ..Self::default() }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod compat;
 mod computed;
 mod cpu;
 mod detail;
+mod inside;
 mod io;
 mod memory;
 mod network;
@@ -26,6 +27,9 @@ pub const FAMILIES: &[&[Family]] = &[
     detail::FAMILIES,
     detail::PEAKS,
     detail::TALLIES,
+    inside::FAMILIES,
+    inside::DISTRIBUTIONS,
+    inside::SUMS,
     node::MACHINE,
     node::FAMILIES,
 ];
