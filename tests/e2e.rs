@@ -163,7 +163,7 @@ fn a_service_is_reached_by_its_name(cluster: &Cluster) {
     let (pod, _) = pod_of_web(cluster);
     // busybox, being static, asks the DNS by nslookup only.
     let address_of = |name: &str| {
-        cluster.wait_until(&format!("an address of {name}"), Duration::from_secs(90), || {
+        cluster.wait_until(&format!("an address of {name}"), Duration::from_secs(180), || {
             let said = cluster.try_kubectl(&["exec", &pod, "--", "nslookup", "-type=a", name]);
             let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
             let answers = said.split_once("Name:").map(|(_, answers)| answers.to_owned()).ok_or(said)?;
@@ -180,7 +180,7 @@ fn a_service_is_reached_by_its_name(cluster: &Cluster) {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if said.trim() == "hello" { Ok(()) } else { Err(format!("{output:?}")) }
     };
-    cluster.wait_until("the page through the Service", Duration::from_secs(90), from_a_pod);
+    cluster.wait_until("the page through the Service", Duration::from_secs(180), from_a_pod);
 }
 
 /// As unprivileged as a node agent can be: no root, no capabilities, nothing writable.
@@ -222,7 +222,7 @@ fn an_agent_in_a_pod_sees_the_other_pods(cluster: &Cluster) {
     let pod = cluster.get_json(&["pods", "-l", "app=web"])["items"][0].take();
     let id = format!("/{}", container_cgroup(&pod));
     let id = [("id", id.as_str())];
-    let scrape = cluster.wait_until("a scrape with the pod's container", Duration::from_secs(90), || {
+    let scrape = cluster.wait_until("a scrape with the pod's container", Duration::from_secs(180), || {
         let response = http::get(address, "/metrics", &[])?;
         let scrape = Scrape::parse(response.text());
         if scrape.has("container_cpu_usage_seconds_total", &id) { Ok(scrape) } else { Err(response.text().to_owned()) }

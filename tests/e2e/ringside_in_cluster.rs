@@ -12,7 +12,7 @@ pub const AGENTS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/comp
 pub const AGGREGATORS: &str = "app.kubernetes.io/name=ringside,app.kubernetes.io/component=aggregator";
 
 /// For what takes a push interval or two, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 pub fn push_path(node: &str) -> String {
     format!("/apis/ingest.ringside.dev/v1alpha1/nodes/{node}/samples")

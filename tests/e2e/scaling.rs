@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::cluster::Cluster;
 
 /// For scaling: what the autoscaler waits, and pods that start.
-const SCALED: Duration = Duration::from_secs(90);
+const SCALED: Duration = Duration::from_secs(240);
 
 /// `burst` computes while there is a file /tmp/busy; in `crowd` there are as many processes as somebody starts.
 const WORKLOADS: &str = r#"

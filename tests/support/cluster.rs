@@ -47,7 +47,7 @@ pub enum Parts {
 }
 
 /// How many times a second is waited for, at the most, before the test fails.
-const READY: Duration = Duration::from_secs(90);
+const READY: Duration = Duration::from_secs(180);
 
 pub struct Cluster {
     // In the order in which they end.
