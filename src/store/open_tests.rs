@@ -37,6 +37,7 @@ fn container(id: u64) -> Arc<Subject> {
         container: Some("web".into()),
         sandbox: false,
         labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        environment: BTreeMap::new(),
         runtime: Some(Runtime::Containerd),
         created_at: Some(UnixNanos(5)),
         started_at: None,
