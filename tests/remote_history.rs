@@ -97,7 +97,7 @@ mod facts {
             for (key, value) in page.series.into_iter().filter(|((name, _), _)| answered.contains(name.as_str())) {
                 expected.insert(key, value.parse().unwrap());
             }
-            let remote = Remote { labels, ..remote(&store) };
+            let remote = Remote { shape: labels.into(), ..remote(&store) };
             let mut found = BTreeMap::new();
             for mut one in series(&remote, query(EVER.0, EVER.1, &[(MATCHES, "__name__", ".+")])) {
                 let name = one.labels.remove("__name__").unwrap();

@@ -306,6 +306,8 @@ impl MetadataRecord {
             container: self.container.clone(),
             sandbox: self.sandbox,
             labels: self.labels.clone(),
+            // What a trace holds was recorded without any.
+            environment: BTreeMap::new(),
             runtime: optional(&RUNTIMES, self.runtime.as_ref())?,
             created_at: self.created_at.map(UnixNanos),
             started_at: self.started_at.map(UnixNanos),

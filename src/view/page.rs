@@ -2,10 +2,15 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 12] = [
+const ENDPOINTS: [(&str, &str); 14] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
+    (
+        "/metrics?collect[]=cpu",
+        "some of them: the sets that are named, and with <code>match[]=</code> the series that fit",
+    ),
+    ("/metrics/cadvisor", "what a kubelet shows there: its metrics and its labels"),
     ("/api/v1/node", "the node, as JSON"),
     ("/api/v1/containers", "every container; <code>/{id}</code> one of them, <code>/{id}/history</code> its past"),
     ("/api/v1/pods", "the same by pod; <code>?at=-10m</code> shows any of these three as it was"),

@@ -33,7 +33,7 @@ tmux                        tmux
 curl                        curl
 ca-certificates             /etc/ssl/certs/ca-certificates.crt
 python3-venv                /var/lib/dpkg/info/python3-venv.list
-python3-prometheus-client   /var/lib/dpkg/info/python3-prometheus-client.list
+python3-prometheus-client   /usr/lib/python3/dist-packages/prometheus_client/parser.py
 '
 
 # shellcheck source=packages.sh

@@ -94,7 +94,7 @@ pub fn sources(family: &Family) -> (String, String) {
         else {
             continue;
         };
-        let metric = series.rows.table().and_then(|table| table.metrics().get(column)).unwrap();
+        let Some(metric) = series.rows.table().and_then(|table| table.metrics().get(column)) else { continue };
         for (known, source) in [(&mut v2, metric.source), (&mut v1, metric.source_v1)] {
             if !source.is_empty() && !known.contains(&source) {
                 known.push(source);
