@@ -1,4 +1,4 @@
-//! What one scrape costs: the text of a node with 100 and 500 containers, with and without compression.
+//! What one scrape costs: text and protobuf of a node with 100 and 500 containers, with and without compression.
 //!
 //! Measured in CPU time of the thread, because that is what a node pays, and so that a busy machine does not count.
 
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ringside::view::prometheus::blocks::Blocks;
+use ringside::view::prometheus::encoder::Options;
 use ringside::view::prometheus::layout::Layout;
 use ringside::view::prometheus::maxima::{Maxima, Tracker};
 use ringside::view::prometheus::sink::Sink;
@@ -60,25 +62,45 @@ fn expositions(criterion: &mut Criterion<ThreadCpu>) {
         let mut tracker = Tracker::default();
         tracker.observe(&before);
         tracker.observe(&sample);
+        for tick in 3..63 {
+            tracker.observe(&synthetic::node(containers, tick));
+        }
         let maxima: Maxima = tracker.maxima(std::time::Instant::now());
         let mut group = criterion.benchmark_group(format!("exposition/{containers}"));
         group.sample_size(20);
         for labels in [Labels::Slim, Labels::Full] {
             let layout = Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels);
-            let make = |compression, room| {
+            let layout = Arc::new(layout);
+            let blocks = Blocks::new(&layout);
+            let make_as = |format, classic, compression, room| {
                 let mut sink = Sink::new(compression, room).ok()?;
-                encoder::encode(black_box(&sample), &layout, &maxima, Format::Text, &mut sink);
+                let options = Options { format, classic, created: false, blocks: Some(&blocks) };
+                encoder::encode_with(black_box(&sample), &layout, &maxima, &options, &mut sink);
                 sink.finish().ok().map(|(body, _)| body)
             };
+            let make = |compression, room| make_as(Format::Text, false, compression, room);
             let Some(text) = make(Compression::Identity, Vec::new()) else { continue };
             let lines = text.iter().filter(|byte| **byte == b'\n').count();
             eprintln_count(containers, labels, lines, text.len());
+            let Some(mut protobuf) = make_as(Format::Protobuf, false, Compression::Identity, Vec::new()) else {
+                continue;
+            };
+            eprintln_count(containers, labels, 0, protobuf.len());
             group.throughput(Throughput::Bytes(u64::try_from(text.len()).unwrap_or(0)));
             let bytes = text.len();
             // Without the page faults of fresh memory: what the encoder itself costs.
             let mut room = text;
             group.bench_function(format!("{}/encode", labels.as_str()), |bencher| {
                 bencher.iter(|| room = make(Compression::Identity, std::mem::take(&mut room)).unwrap_or_default());
+            });
+            group.bench_function(format!("{}/protobuf/encode", labels.as_str()), |bencher| {
+                bencher.iter(|| {
+                    let room = std::mem::take(&mut protobuf);
+                    protobuf = make_as(Format::Protobuf, false, Compression::Identity, room).unwrap_or_default();
+                });
+            });
+            group.bench_function(format!("{}/protobuf/gzip", labels.as_str()), |bencher| {
+                bencher.iter(|| make_as(Format::Protobuf, false, Compression::Gzip, Vec::new()).map(|body| body.len()));
             });
             for (compression, likely) in
                 [(Compression::Identity, bytes), (Compression::Gzip, bytes / 8), (Compression::Zstd, bytes / 8)]
@@ -88,10 +110,14 @@ fn expositions(criterion: &mut Criterion<ThreadCpu>) {
                 });
             }
         }
+        let full = Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), Labels::Full);
+        let full = Arc::new(full);
+        group.bench_function("blocks/full", |bencher| bencher.iter(|| Blocks::new(&full)));
         group.bench_function("layout/full", |bencher| {
             bencher.iter(|| Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), Labels::Full));
         });
-        let mut next = 3;
+        let mut next = 63;
+        drop(maxima);
         group.bench_function("maxima/observe", |bencher| {
             bencher.iter(|| {
                 let mut later = sample.clone();

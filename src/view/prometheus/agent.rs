@@ -100,6 +100,8 @@ pub struct AgentView {
     pub scrapers: usize,
     /// Scrapes by scrapers without one.
     pub untracked_scrapes: u64,
+    /// Sums over namespaces and workloads that were left out at their cap.
+    pub rollups_left_out: u64,
     /// What becomes of pushes; `None` for an agent that pushes nowhere.
     pub push: Option<Arc<PushStats>>,
 }
@@ -353,6 +355,11 @@ impl AgentView {
             "Scrapes by scrapers for which no window was free.",
             self.untracked_scrapes,
         )?;
+        page.counter(
+            "ringside_agent_rollups_left_out",
+            "Times that something was not added to a namespace or workload because there are too many.",
+            self.rollups_left_out,
+        )?;
         page.whole("ringside_agent_http_connections", "Connections open.", load(&counts.connections))?;
         page.counter(
             "ringside_agent_http_connections_refused",
@@ -453,6 +460,7 @@ mod tests {
             process: ProcessUsage::default(),
             scrapers: 0,
             untracked_scrapes: 0,
+            rollups_left_out: 0,
             push: None,
         };
         String::from_utf8(encode(view, Format::Text, &Pick::default()).unwrap()).unwrap()
@@ -502,6 +510,7 @@ mod tests {
             process: ProcessUsage::default(),
             scrapers: 0,
             untracked_scrapes: 0,
+            rollups_left_out: 0,
             push: Some(Arc::new(push)),
         };
         let text = String::from_utf8(encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();

@@ -354,10 +354,10 @@ impl Inner {
     fn make(&self, ask: &Ask, sample: &Arc<NodeSample>, likely_bytes: usize) -> Result<Bytes, ExpositionError> {
         let failed = |error: &dyn std::fmt::Display| ExpositionError::Failed(error.to_string());
         let begun = Instant::now();
-        let (maxima, scrapers, untracked_scrapes) = {
+        let (maxima, scrapers, untracked_scrapes, rollups_left_out) = {
             let mut tracker = lock(&self.tracker);
             tracker.observe(sample);
-            (tracker.maxima(begun), tracker.active(begun), tracker.untracked())
+            (tracker.maxima(begun), tracker.active(begun), tracker.untracked(), tracker.rollups_left_out())
         };
         let Rendered { layout, blocks } = self.rendered(sample, ask);
         let mut sink = Sink::new(ask.compression, Vec::with_capacity(likely_bytes)).map_err(|error| failed(&error))?;
@@ -381,6 +381,7 @@ impl Inner {
             process: *lock(&self.process),
             scrapers,
             untracked_scrapes,
+            rollups_left_out,
             push: self.push.get().cloned(),
         };
         if plan.agent {

@@ -396,6 +396,12 @@ impl Tracker {
         self.untracked
     }
 
+    /// What [`Rollups::left_out`] says.
+    #[must_use]
+    pub fn rollups_left_out(&self) -> u64 {
+        self.rollups.left_out()
+    }
+
     fn slot_of(&mut self, scraper: &Scraper, now: Instant) -> Option<usize> {
         let known = self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.scraper == *scraper));
         let index = match known.or_else(|| self.slots.iter().position(|slot| !is_active(slot.as_ref(), now))) {
