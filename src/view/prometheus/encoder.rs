@@ -114,6 +114,16 @@ impl View<'_> {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(1));
                 }
             }
+            Value::Detail(function) => {
+                let Some(table) = series.rows.table() else { return };
+                for entry in self.layout.entries(series.rows).iter().filter(|entry| series.scope.meets(entry.scope)) {
+                    let Some(subject) = self.layout.subject(table, entry) else { continue };
+                    let block = joined(self.layout.block(entry), series.labels);
+                    function(&self.sample.details, subject.id, &mut |labels, number| {
+                        push_line(out, name, &block, labels, number);
+                    });
+                }
+            }
             _ => self.push_rows(out, name, series),
         }
     }
@@ -179,6 +189,15 @@ impl View<'_> {
                 }
             }
         }
+    }
+}
+
+/// Two rendered blocks as one.
+fn joined<'a>(block: &'a str, labels: &'a str) -> std::borrow::Cow<'a, str> {
+    match (block.is_empty(), labels.is_empty()) {
+        (_, true) => block.into(),
+        (true, false) => labels.into(),
+        (false, false) => format!("{block},{labels}").into(),
     }
 }
 

@@ -10,8 +10,9 @@ use super::set::Set;
 use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
 };
+use crate::sample::details::Details;
 use crate::sample::row::RowRef;
-use crate::sample::{MachineFacts, Subject, Tallies, Tally};
+use crate::sample::{MachineFacts, Subject, SubjectId, Tallies, Tally};
 use crate::units::UnixNanos;
 
 /// Type of a family, in the words of the text format.
@@ -117,6 +118,8 @@ pub enum Value {
     TallyExits,
     /// A tally's CPU time, the living instances' included, in seconds.
     TallyCpu,
+    /// What was read off the tick: any number of series for a subject, each with labels of its own, rendered.
+    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
     /// 1.
     One,
 }

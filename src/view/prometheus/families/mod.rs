@@ -12,6 +12,9 @@ mod memory;
 mod network;
 mod node;
 mod node_memory;
+mod node_network;
+mod node_system;
+mod node_value;
 mod spec;
 
 use super::family::Family;
@@ -29,6 +32,8 @@ pub const FAMILIES: &[&[Family]] = &[
     node::MACHINE,
     node::FAMILIES,
     node_memory::FAMILIES,
+    node_network::FAMILIES,
+    node_system::FAMILIES,
     node::OWN,
 ];
 

@@ -76,37 +76,37 @@ pub const FAMILIES: &[Family] = &[
     .of(Set::Node("time")),
     counter(
         "node_pressure_cpu_waiting_seconds_total",
-        "Total time in seconds that processes have waited for CPU time",
+        "Total time in seconds that processes have waited for CPU time.",
         &[node(N::CpuPressureSomeTotalUsec)],
     )
     .of(Set::Node("pressure")),
     counter(
         "node_pressure_memory_waiting_seconds_total",
-        "Total time in seconds that processes have waited for memory",
+        "Total time in seconds that processes have waited for memory.",
         &[node(N::MemoryPressureSomeTotalUsec)],
     )
     .of(Set::Node("pressure")),
     counter(
         "node_pressure_memory_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to memory congestion",
+        "Total time in seconds no process could make progress due to memory congestion.",
         &[node(N::MemoryPressureFullTotalUsec)],
     )
     .of(Set::Node("pressure")),
     counter(
         "node_pressure_io_waiting_seconds_total",
-        "Total time in seconds that processes have waited due to IO congestion",
+        "Total time in seconds that processes have waited due to IO congestion.",
         &[node(N::IoPressureSomeTotalUsec)],
     )
     .of(Set::Node("pressure")),
     counter(
         "node_pressure_io_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to IO congestion",
+        "Total time in seconds no process could make progress due to IO congestion.",
         &[node(N::IoPressureFullTotalUsec)],
     )
     .of(Set::Node("pressure")),
     counter(
         "node_pressure_irq_stalled_seconds_total",
-        "Total time in seconds no process could make progress due to IRQ congestion",
+        "Total time in seconds no process could make progress due to IRQ congestion.",
         &[node(N::IrqPressureFullTotalUsec)],
     )
     .of(Set::Node("pressure")),
@@ -182,7 +182,7 @@ pub const FAMILIES: &[Family] = &[
     .of(Set::Node("diskstats")),
     counter(
         "node_disk_flush_requests_total",
-        "The total number of flush requests completed successfully",
+        "The total number of flush requests completed successfully.",
         &[node_disk(K::Flushes)],
     )
     .of(Set::Node("diskstats")),
