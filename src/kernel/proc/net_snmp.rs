@@ -70,7 +70,7 @@ UdpLite: 0 0 0 0 0 0 0 0 0
     fn a_number_belongs_to_the_name_above_it() {
         assert_eq!(found(SAMPLE, b"Ip", b"Forwarding"), Some(1));
         assert_eq!(found(SAMPLE, b"Tcp", b"MaxConn"), None, "-1");
-        assert_eq!(found(SAMPLE, b"Tcp", b"OutRsts"), Some(58319));
+        assert_eq!(found(SAMPLE, b"Tcp", b"OutRsts"), Some(58_502));
         assert_eq!(found(SAMPLE, b"UdpLite", b"InErrors"), Some(0));
     }
 

@@ -13,9 +13,6 @@ mod reader;
 mod software;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 

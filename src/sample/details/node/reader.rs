@@ -155,3 +155,101 @@ fn merged(before: &NodeDetail, found: Found, ran: Vec<DetailRow>) -> NodeDetail 
     after.set(Part::Collectors, outcomes);
     after
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::details::node::DetailValue;
+
+    fn roots(folder: &std::path::Path) -> NodeRoots {
+        NodeRoots { procfs: folder.join("proc"), sysfs: folder.join("sys") }
+    }
+
+    #[test]
+    fn a_collector_whose_file_goes_away_fails_and_shows_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("proc/sys/fs")).unwrap();
+        let file = folder.path().join("proc/sys/fs/file-nr");
+        std::fs::write(&file, "7\t0\t9\n").unwrap();
+        let roots = roots(folder.path());
+        let filefd = |collector: &Collector| collector.name == "filefd";
+        let mut round = Round::new(Source::new(roots.procfs, roots.sysfs), filefd);
+        let cell = DetailsCell::default();
+        round.run(&cell);
+        let first = Arc::clone(&cell.get().node);
+        assert_eq!(first.rows(Part::Filefd)[0].value("allocated"), Some(DetailValue::Integer(7)));
+        let outcome = |detail: &NodeDetail, key| detail.rows(Part::Collectors)[0].value(key);
+        assert_eq!(outcome(&first, "success"), Some(DetailValue::Integer(1)));
+
+        std::fs::remove_file(&file).unwrap();
+        round.run(&cell);
+        assert!(!cell.get().node.rows(Part::Filefd).is_empty(), "it is not due yet");
+        round.planned[0].due_nanos = 0;
+        assert!(round.run(&cell) <= Pace::Second.period());
+        let last = Arc::clone(&cell.get().node);
+        assert!(last.rows(Part::Filefd).is_empty());
+        assert_eq!(last.rows(Part::Collectors).len(), 1);
+        assert_eq!(outcome(&last, "success"), Some(DetailValue::Integer(0)));
+        assert_eq!(outcome(&last, "runs"), Some(DetailValue::Integer(2)));
+    }
+
+    #[test]
+    fn two_threads_fill_one_detail_and_neither_takes_the_others_parts_away() {
+        let cell = Arc::new(DetailsCell::default());
+        let roots = NodeRoots { procfs: "/proc".into(), sysfs: "/sys".into() };
+        let running = NodeDetails::start(&roots, &cell).unwrap();
+        let all = |detail: &NodeDetail| detail.rows(Part::Collectors).len() == COLLECTORS.len();
+        let began = std::time::Instant::now();
+        while !all(&cell.get().node) && began.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(running);
+        let detail = Arc::clone(&cell.get().node);
+        assert!(all(&detail), "{:?}", detail.rows(Part::Collectors));
+        assert!(!detail.rows(Part::Sockstat).is_empty() && !detail.rows(Part::Interface).is_empty());
+    }
+
+    #[test]
+    fn garbage_in_every_file_is_survived() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [
+            "proc/1/net/dev",
+            "proc/1/net/sockstat",
+            "proc/1/net/sockstat6",
+            "proc/1/net/netstat",
+            "proc/1/net/snmp",
+            "proc/1/net/snmp6",
+            "proc/1/net/softnet_stat",
+            "proc/1/net/arp",
+            "proc/1/net/udp",
+            "proc/1/net/stat/nf_conntrack",
+            "proc/sys/net/netfilter/nf_conntrack_count",
+            "proc/sys/kernel/random/entropy_avail",
+            "proc/sys/fs/file-nr",
+            "proc/schedstat",
+            "proc/diskstats",
+            "sys/class/net/eth0/mtu",
+            "sys/class/net/eth0/ifalias",
+            "sys/class/net/bonding_masters",
+            "sys/class/dmi/id/bios_date",
+            "sys/class/thermal/thermal_zone0/temp",
+            "sys/class/thermal/thermal_zonex/temp",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq",
+            "sys/devices/system/edac/mc/mc0/ce_count",
+            "sys/devices/system/clocksource/clocksource0/available_clocksource",
+            "sys/fs/selinux/enforce",
+            "etc/localtime",
+            "etc/os-release",
+            "etc/selinux/config",
+        ] {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"TZif2\xff\xfe\0 99999999999999999999 -1\n: \n=x\nTcp: \"\\\n").unwrap();
+        }
+        let detail = NodeDetails::read_once(&roots(folder.path()));
+        assert_eq!(detail.rows(Part::Collectors).len(), COLLECTORS.len());
+        assert_eq!(detail.rows(Part::Interface).len(), 1);
+        assert_eq!(detail.rows(Part::Interface)[0].value("mtu"), None);
+        assert_eq!(detail.rows(Part::ThermalZone).len(), 1);
+    }
+}

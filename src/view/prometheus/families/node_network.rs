@@ -5,7 +5,7 @@
 
 use super::super::family::{Family, counter, gauge, info};
 use super::super::set::Set;
-use super::node_value::{detail, push, push_info, push_pages, push_scaled};
+use super::node_value::{detail, push, push_info, push_pages, push_times};
 use crate::sample::details::node::Part as P;
 
 /// Collectors `sockstat`, `netstat`, `softnet`, `conntrack`, `arp`, `udp_queues`, `netclass`, and a column of `netdev`.
@@ -571,7 +571,7 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "node_network_speed_bytes",
         "Network device property: speed_bytes.",
-        &[detail(|details, _, emit| push_scaled(details, P::Interface, "speed", 125_000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::Interface, "speed", 125_000, emit))],
     )
     .of(Set::Node("netclass")),
     info(

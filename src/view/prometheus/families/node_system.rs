@@ -7,7 +7,7 @@ use super::super::family::{Family, Series, Value, counter, gauge, info};
 use super::super::layout::Rows;
 use super::super::set::Set;
 use super::node_value::{
-    PPM_65536THS, detail, push, push_info, push_info_of_shown_disks, push_ppm_ratio, push_scaled, succeeded,
+    detail, push, push_info, push_info_of_shown_disks, push_ppm, push_ppm_ratio, push_times, succeeded,
 };
 use crate::sample::catalogue::NodeColumn as N;
 use crate::sample::details::node::Part as P;
@@ -168,13 +168,13 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "node_timex_pps_frequency_hertz",
         "Pulse per second frequency.",
-        &[detail(|details, _, emit| push_scaled(details, P::Timex, "pps_frequency_ppm_65536ths", PPM_65536THS, emit))],
+        &[detail(|details, _, emit| push_ppm(details, P::Timex, "pps_frequency_ppm_65536ths", emit))],
     )
     .of(Set::Node("timex")),
     gauge(
         "node_timex_pps_stability_hertz",
         "Pulse per second stability, average of recent frequency changes.",
-        &[detail(|details, _, emit| push_scaled(details, P::Timex, "pps_stability_ppm_65536ths", PPM_65536THS, emit))],
+        &[detail(|details, _, emit| push_ppm(details, P::Timex, "pps_stability_ppm_65536ths", emit))],
     )
     .of(Set::Node("timex")),
     info(
@@ -240,37 +240,37 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "node_cpu_frequency_hertz",
         "Current CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "cpuinfo_cur_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "cpuinfo_cur_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     gauge(
         "node_cpu_frequency_min_hertz",
         "Minimum CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "cpuinfo_min_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "cpuinfo_min_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     gauge(
         "node_cpu_frequency_max_hertz",
         "Maximum CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "cpuinfo_max_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "cpuinfo_max_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     gauge(
         "node_cpu_scaling_frequency_hertz",
         "Current scaled CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "scaling_cur_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "scaling_cur_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     gauge(
         "node_cpu_scaling_frequency_min_hertz",
         "Minimum scaled CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "scaling_min_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "scaling_min_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     gauge(
         "node_cpu_scaling_frequency_max_hertz",
         "Maximum scaled CPU thread frequency in hertz.",
-        &[detail(|details, _, emit| push_scaled(details, P::CpuFrequency, "scaling_max_freq", 1000.0, emit))],
+        &[detail(|details, _, emit| push_times(details, P::CpuFrequency, "scaling_max_freq", 1000, emit))],
     )
     .of(Set::Node("cpufreq")),
     counter(
