@@ -274,7 +274,12 @@ fn the_node_is_its_files() {
 
 /// A page without what differs from run to run: the agent's own cost, clocks, and the folders' times.
 fn lasting(page: &str) -> String {
-    const VOLATILE: [&str; 7] = [
+    const VOLATILE: [&str; 12] = [
+        "node_time_seconds",
+        "node_timex_",
+        "node_uname_info",
+        "node_scrape_collector_duration_seconds",
+        "ringside_node_collector_runs_total",
         "ringside_agent_",
         "ringside_ring_",
         "ringside_build_info",

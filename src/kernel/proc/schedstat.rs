@@ -36,13 +36,37 @@ mod tests {
     use super::*;
     use crate::kernel::testing;
 
-    const SAMPLE: &[u8] = b"";
+    const SAMPLE: &[u8] = b"\
+version 15
+timestamp 4294893572
+cpu0 0 0 0 0 0 0 3484704168 638793721 674
+domain0 3 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+cpu1 0 0 0 0 0 0 2870830693 309279487 681
+domain0 3 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+";
 
     fn values(bytes: &[u8]) -> testing::Values {
         testing::named(parse_schedstat(bytes).flat_map(|line| {
             [("running", line.running_nanos), ("waiting", line.waiting_nanos), ("timeslices", line.timeslices)]
                 .map(|(column, value)| (format!("{} {column}", line.cpu), value))
         }))
+    }
+
+    #[test]
+    fn the_last_three_numbers_of_a_cpus_line_are_taken() {
+        let all: Vec<_> = parse_schedstat(SAMPLE).collect();
+        let cpu = |cpu, running, waiting, slices| CpuSchedstat {
+            cpu,
+            running_nanos: Some(running),
+            waiting_nanos: Some(waiting),
+            timeslices: Some(slices),
+        };
+        assert_eq!(all, [cpu(0, 3_484_704_168, 638_793_721, 674), cpu(1, 2_870_830_693, 309_279_487, 681)]);
+    }
+
+    #[test]
+    fn a_cut_file_gives_true_values_or_none() {
+        testing::cut_anywhere_is_true_or_absent(SAMPLE, 6, values);
     }
 
     #[test]
