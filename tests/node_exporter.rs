@@ -15,9 +15,11 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use support::agent::Agent;
 use support::exposition::{Labels, Sample, Scrape};
+use support::guest::{CgroupLayout, Guest, GuestOptions};
 use support::node_exporter::NodeExporter;
 
 /// Families of node_exporter's page that the agent does not have, by the beginning of their names.
@@ -148,34 +150,62 @@ fn compare(before: &Scrape, ours: &Scrape, after: &Scrape) -> BTreeMap<(String, 
     wrong
 }
 
+/// Compares until nothing is left that was wrong each time.
+fn assert_all_there(scrapes: impl Fn() -> (Scrape, Scrape, Scrape)) {
+    let mut wrong: Option<BTreeMap<(String, Labels), String>> = None;
+    for _ in 0..8 {
+        let (before, ours, after) = scrapes();
+        let found = compare(&before, &ours, &after);
+        let still: BTreeMap<_, _> = match wrong.take() {
+            Some(old) => found.into_iter().filter(|(key, _)| old.contains_key(key)).collect(),
+            None => found,
+        };
+        if still.is_empty() {
+            return types_and_helps(&after, &ours);
+        }
+        wrong = Some(still);
+    }
+    panic!("wrong eight times: {wrong:#?}");
+}
+
+/// Every collector has run once, and the filesystems have been asked.
+fn is_complete(scrape: &Scrape) -> bool {
+    scrape.all("ringside_node_collector_runs_total").count() == 22
+        && scrape.all("node_filesystem_size_bytes").next().is_some()
+}
+
 #[test]
 fn every_series_of_node_exporter_is_there_with_its_name_labels_type_and_value() {
     let exporter = NodeExporter::start();
     let agent = Agent::start::<&str>([]);
-    let collectors = |scrape: &Scrape| scrape.all("ringside_node_collector_runs_total").count();
-    agent.scrape_until("every collector and the filesystems", |scrape| {
-        collectors(scrape) == 22 && scrape.has("node_filesystem_size_bytes", &[("mountpoint", "/")])
-    });
+    agent.scrape_until("every collector and the filesystems", is_complete);
+    assert_all_there(|| (exporter.scrape(), agent.scrape_later_tick(), exporter.scrape()));
+}
 
-    let mut wrong: Option<BTreeMap<(String, Labels), String>> = None;
-    for _ in 0..8 {
-        let before = exporter.scrape();
-        let ours = agent.scrape_later_tick();
-        let after = exporter.scrape();
-        let found = compare(&before, &ours, &after);
-        let still = match wrong.take() {
-            Some(old) => found.into_iter().filter(|(key, _)| old.contains_key(key)).collect(),
-            None => found,
-        };
-        let done = still.is_empty();
-        wrong = Some(still);
-        if done {
-            types_and_helps(&after, &ours);
-            break;
-        }
-    }
-    let wrong = wrong.unwrap();
-    assert!(wrong.is_empty(), "{} series: {wrong:#?}", wrong.len());
+/// Another kernel, which has a board to tell of and counts what the scheduler does.
+#[test]
+fn on_a_debian_machine_with_a_board_and_schedstat_they_say_the_same_too() {
+    let program = PathBuf::from("/usr/bin/prometheus-node-exporter");
+    let options = GuestOptions { on_disk: vec![program], ..GuestOptions::new(CgroupLayout::V2) };
+    let guest = Guest::start_with(&options);
+    guest.sh(
+        "/scratch/prometheus-node-exporter --web.listen-address=127.0.0.1:9100 >/lab/log/node-exporter.log 2>&1 &\n\
+         for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do\n\
+             wget -q -O /dev/null http://127.0.0.1:9100/ && exit 0; sleep 1\n\
+         done; tail /lab/log/node-exporter.log; exit 1",
+    );
+    guest.start_agent(&[]);
+    let complete = guest.agent_scrape_until("every collector and the filesystems", is_complete);
+    assert!(complete.value("node_schedstat_running_seconds_total", &[("cpu", "0")]) > 0.0);
+    assert_eq!(complete.value("node_dmi_info", &[("system_vendor", "QEMU")]), 1.0);
+    let theirs = || Scrape::parse(&guest.sh("wget -q -O - http://127.0.0.1:9100/metrics"));
+    assert_all_there(|| {
+        let before = theirs();
+        let tick = |scrape: &Scrape| scrape.value("ringside_agent_ticks_total", &[]);
+        let now = tick(&guest.agent_scrape("/metrics"));
+        let ours = guest.agent_scrape_until("the next tick but one", |scrape| tick(scrape) > now + 1.0);
+        (before, ours, theirs())
+    });
 }
 
 fn types_and_helps(theirs: &Scrape, ours: &Scrape) {
