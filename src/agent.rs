@@ -19,6 +19,7 @@ use crate::auth::api_server::{self, ApiServerError};
 use crate::config::{AgentConfig, Compat, KeptFiles, LabelNames, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
+use crate::sample::details::node::{NodeDetails, NodeRoots};
 use crate::sample::push_stats::PushStats;
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
@@ -128,6 +129,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
 
     let files = FileShares::new(config.kept_files);
     let details = Arc::new(DetailsCell::default());
+    let roots = NodeRoots { procfs: config.procfs.clone(), sysfs: config.sysfs.clone() };
+    let node_details = NodeDetails::start(&roots, &details)?;
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
@@ -185,7 +188,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer));
+    drop((pushing, discoverer, node_details));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

@@ -10,16 +10,20 @@
 //! | [`cgroup`] | cgroup v2, and the v2 half of a hybrid machine |
 //! | [`cgroup_v1`] | the controllers of cgroup v1 |
 //! | [`proc`] | `/proc` |
+//! | [`mod@adjtimex`] | how the clock is disciplined |
+//! | [`sys`] | files of `/sys` with one value |
 //! | [`sys_dev_block`], [`statvfs`] | names of block devices, sizes of filesystems |
 
 pub mod file;
 pub mod parse;
 
+pub mod adjtimex;
 pub mod cgroup;
 pub mod cgroup_v1;
 pub mod proc;
 
 pub mod statvfs;
+pub mod sys;
 pub mod sys_dev_block;
 
 #[cfg(test)]

@@ -49,6 +49,18 @@ pub fn decimal_u32(bytes: &[u8]) -> Option<u32> {
     u32::try_from(decimal(bytes)?).ok()
 }
 
+/// The number that `bytes` is in hexadecimal digits, without `0x`. `None` when empty, above `u64` or not a number.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0u64, |value, byte| {
+        let digit = char::from(*byte).to_digit(16)?;
+        value.checked_mul(16)?.checked_add(u64::from(digit))
+    })
+}
+
 /// The kernel's `%lu.%02lu` in hundredths: `1.23` is 123. `None` unless there are exactly two digits after the point.
 #[must_use]
 #[inline]
@@ -275,6 +287,15 @@ mod tests {
         assert_eq!(decimal(b"\xff\xfe"), None);
         assert_eq!(decimal_u32(b"4294967295"), Some(u32::MAX));
         assert_eq!(decimal_u32(b"4294967296"), None);
+    }
+
+    #[test]
+    fn a_hexadecimal_number_has_no_prefix_and_fits() {
+        assert_eq!(hexadecimal(b"0038f0fF"), Some(0x0038_f0ff));
+        assert_eq!(hexadecimal(b"ffffffffffffffff"), Some(u64::MAX));
+        for bad in [&b""[..], b"0x1", b"10000000000000000", b"-1", b"g"] {
+            assert_eq!(hexadecimal(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use procfs::{FromRead, Meminfo};
 
+use super::os_release::parse_os_release;
+
 /// What this machine is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MachineFacts {
@@ -138,27 +140,7 @@ fn first_of(paths: &[&Path]) -> String {
 
 fn pretty_name(paths: &[&Path]) -> String {
     let read = paths.iter().filter_map(|path| fs::read_to_string(path).ok());
-    read.filter_map(|text| parse_pretty_name(&text)).next().unwrap_or_default()
-}
-
-/// `PRETTY_NAME` of os-release, without its quotes and the shell's backslashes.
-fn parse_pretty_name(text: &str) -> Option<String> {
-    let value = text.lines().filter_map(|line| line.trim().strip_prefix("PRETTY_NAME=")).next_back()?.trim();
-    let quoted = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
-    if let Some(inner) = quoted('\'') {
-        return Some(inner.to_owned());
-    }
-    let mut name = String::new();
-    let mut escaping = false;
-    for c in quoted('"').unwrap_or(value).chars() {
-        if c == '\\' && !escaping {
-            escaping = true;
-        } else {
-            name.push(c);
-            escaping = false;
-        }
-    }
-    Some(name)
+    read.filter_map(|text| parse_os_release(&text).remove("PRETTY_NAME")).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod members;
 mod network;
 mod node;
 mod node_sample;
+mod os_release;
 mod sampler;
 mod self_stats;
 mod subject_ids;

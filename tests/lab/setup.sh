@@ -18,6 +18,7 @@ crun                        crun
 containernetworking-plugins /usr/lib/cni/bridge
 prometheus                  prometheus
 prometheus                  promtool
+prometheus-node-exporter    prometheus-node-exporter
 victoria-metrics            victoria-metrics
 qemu-system-x86             qemu-system-x86_64
 cpio                        cpio

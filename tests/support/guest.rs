@@ -65,11 +65,13 @@ pub struct GuestOptions {
     pub kernel_args: String,
     pub memory_mib: u32,
     pub cpus: u32,
+    /// Files that are on the guest's disk from the beginning, at `/scratch`.
+    pub on_disk: Vec<PathBuf>,
 }
 
 impl GuestOptions {
     pub fn new(layout: CgroupLayout) -> Self {
-        Self { layout, kernel_args: "psi=1".to_owned(), memory_mib: 1024, cpus: 2 }
+        Self { layout, kernel_args: "psi=1".to_owned(), memory_mib: 1024, cpus: 2, on_disk: Vec::new() }
     }
 }
 
@@ -101,7 +103,14 @@ impl Guest {
         let initramfs = build_initramfs(&folder, &kernel);
         let scratch = folder.join("scratch.img");
         File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
-        run("mke2fs", &["-q", "-t", "ext4", "-F", scratch.to_str().unwrap()]);
+        let on_disk = folder.join("on-disk");
+        fs::create_dir(&on_disk).unwrap();
+        for file in &options.on_disk {
+            fs::copy(file, on_disk.join(file.file_name().unwrap())).unwrap_or_else(|error| {
+                panic!("{}: {error}; tests/lab/setup.sh installs what is needed", file.display())
+            });
+        }
+        run("mke2fs", &["-q", "-t", "ext4", "-F", "-d", on_disk.to_str().unwrap(), scratch.to_str().unwrap()]);
         let layout = match options.layout {
             CgroupLayout::V2 => "v2",
             CgroupLayout::V1 => "v1",

@@ -28,6 +28,7 @@ pub mod guest;
 pub mod http;
 pub mod kernel;
 pub mod network;
+pub mod node_exporter;
 pub mod process;
 pub mod prometheus;
 pub mod tree;

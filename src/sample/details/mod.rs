@@ -4,9 +4,12 @@
 //! it; a tick takes along what is there, so that a scrape shows one [`Details`] with one sample. It keeps no history, and a
 //! thread that hangs leaves its part as old as it is. Next: [`NodeSample::details`](super::NodeSample::details).
 
+pub mod node;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::node::NodeDetail;
 use super::SubjectId;
 use super::storage::StorageUsage;
 
@@ -15,6 +18,8 @@ use super::storage::StorageUsage;
 pub struct Details {
     /// Filesystem usage of containers and pods, by their cgroups.
     pub storage: Arc<BTreeMap<SubjectId, StorageUsage>>,
+    /// What the node says beyond the tick's files.
+    pub node: Arc<NodeDetail>,
 }
 
 /// Where the parts are put and taken. One per agent.

@@ -143,6 +143,15 @@ impl View<'_> {
                     out.sample(place, series.labels, Number::integer(1));
                 }
             }
+            Value::Detail(function) => {
+                let Some(table) = series.rows.table() else { return };
+                for (place, entry) in self.places(series.rows).filter(|(_, entry)| series.scope.meets(entry.scope)) {
+                    let Some(subject) = self.layout.subject(table, entry) else { continue };
+                    function(&self.sample.details, subject.id, &mut |labels, number| {
+                        out.sample(place, &joined(series.labels, labels), number);
+                    });
+                }
+            }
             _ => self.push_rows(out, series),
         }
     }
@@ -245,6 +254,15 @@ impl View<'_> {
                 }
             }
         }
+    }
+}
+
+/// Two rendered blocks as one.
+fn joined<'a>(block: &'a str, labels: &'a str) -> std::borrow::Cow<'a, str> {
+    match (block.is_empty(), labels.is_empty()) {
+        (_, true) => block.into(),
+        (true, false) => labels.into(),
+        (false, false) => format!("{block},{labels}").into(),
     }
 }
 

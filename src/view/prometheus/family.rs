@@ -11,8 +11,9 @@ use super::set::Set;
 use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
 };
+use crate::sample::details::Details;
 use crate::sample::row::RowRef;
-use crate::sample::{MachineFacts, Subject, Tallies, Tally};
+use crate::sample::{MachineFacts, Subject, SubjectId, Tallies, Tally};
 use crate::units::UnixNanos;
 
 /// Type of a family, in the words of the text format.
@@ -132,6 +133,8 @@ pub enum Value {
     TallyCpu,
     /// A sum over a namespace or a workload, with the decimal places of its unit.
     Sum(fn(&Sums) -> u64, u8),
+    /// What was read off the tick: any number of series for a subject, each with labels of its own, rendered.
+    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
     /// 1.
     One,
 }

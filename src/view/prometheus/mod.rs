@@ -28,6 +28,7 @@ pub mod headroom;
 pub mod labels;
 pub mod layout;
 pub mod maxima;
+pub mod node_exporter;
 pub mod number;
 pub mod pick;
 pub mod plan;

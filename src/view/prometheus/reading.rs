@@ -44,7 +44,8 @@ impl Reading {
             | Value::Machine(_)
             | Value::Tally(..)
             | Value::TallyExits
-            | Value::TallyCpu => None,
+            | Value::TallyCpu
+            | Value::Detail(_) => None,
         }
     }
 

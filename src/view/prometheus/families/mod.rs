@@ -13,6 +13,10 @@ mod io;
 mod memory;
 mod network;
 mod node;
+mod node_memory;
+mod node_network;
+mod node_system;
+mod node_value;
 mod spec;
 
 use super::family::Family;
@@ -32,6 +36,10 @@ pub const FAMILIES: &[&[Family]] = &[
     inside::SUMS,
     node::MACHINE,
     node::FAMILIES,
+    node_memory::FAMILIES,
+    node_network::FAMILIES,
+    node_system::FAMILIES,
+    node::OWN,
 ];
 
 /// All families one after the other.
