@@ -11,6 +11,7 @@
 //! | [`cgroup_v1`] | the controllers of cgroup v1 |
 //! | [`proc`] | `/proc` |
 //! | [`sys_dev_block`], [`statvfs`] | names of block devices, sizes of filesystems |
+//! | [`process`], [`numa_stat`], [`sock_diag`], [`perf`] | what is read off the tick, because its cost has no bound |
 
 pub mod file;
 pub mod parse;
@@ -18,7 +19,11 @@ pub mod parse;
 pub mod cgroup;
 pub mod cgroup_v1;
 pub mod proc;
+pub mod process;
 
+pub mod numa_stat;
+pub mod perf;
+pub mod sock_diag;
 pub mod statvfs;
 pub mod sys_dev_block;
 

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::family::{Family, Series, Sight, Type, Value};
+use super::family::{Emit, Family, Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
 use super::number::Number;
@@ -16,6 +16,7 @@ use super::shares::Formula;
 use super::sink::Sink;
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
+use crate::sample::details::Details;
 use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
@@ -109,6 +110,13 @@ impl View<'_> {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(value));
                 }
             }
+            Value::Detail(function) => self.push_details(out, name, series, function),
+            Value::MachineDetail(function) => {
+                if let Some(entry) = self.layout.entries(series.rows).first() {
+                    let block = self.layout.block(entry);
+                    function(&self.sample.details, &mut |labels, number| push_line(out, name, block, labels, number));
+                }
+            }
             Value::One => {
                 for entry in self.layout.entries(series.rows) {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(1));
@@ -121,6 +129,22 @@ impl View<'_> {
     fn living_cpu_usec(&self, tally: &Tally) -> u64 {
         let row = |id: &SubjectId| self.sample.row(Table::Cgroup, *id)?.value(CgroupColumn::CpuUsageUsec);
         tally.living.iter().filter_map(row).sum()
+    }
+
+    fn push_details(
+        &self,
+        out: &mut Vec<u8>,
+        name: &str,
+        series: &Series,
+        function: fn(&Details, SubjectId, &mut Emit<'_>),
+    ) {
+        let Some(table) = series.rows.table() else { return };
+        for entry in self.layout.entries(series.rows).iter().filter(|entry| series.scope.meets(entry.scope)) {
+            let Some(subject) = self.layout.subject(table, entry) else { continue };
+            let block = self.layout.block(entry);
+            let mut emit = |labels: &str, number| push_line(out, name, block, labels, number);
+            function(&self.sample.details, subject.id, &mut emit);
+        }
     }
 
     fn push_rows(&self, out: &mut Vec<u8>, name: &str, series: &Series) {

@@ -37,6 +37,8 @@ impl Reading {
             Value::Computed(function) => Some(Self::Computed(function)),
             Value::One => Some(Self::One),
             Value::Present(_)
+            | Value::Detail(_)
+            | Value::MachineDetail(_)
             | Value::Peak(_)
             | Value::Machine(_)
             | Value::Tally(..)

@@ -11,6 +11,7 @@ mod io;
 mod memory;
 mod network;
 mod node;
+mod sets;
 mod spec;
 
 use super::family::Family;
@@ -27,6 +28,9 @@ pub const FAMILIES: &[&[Family]] = &[
     detail::TALLIES,
     node::MACHINE,
     node::FAMILIES,
+    sets::MACHINE,
+    sets::FAMILIES,
+    sets::READING,
 ];
 
 /// All families one after the other.
