@@ -4,6 +4,7 @@
 //! connected to whom; each part's own module says what it does.
 
 mod cluster;
+mod details;
 mod secure;
 
 use std::path::PathBuf;
@@ -123,7 +124,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     };
 
     let files = FileShares::new(config.kept_files);
-    let details = Arc::new(DetailsCell::default());
+    let cell = Arc::new(DetailsCell::default());
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
@@ -134,7 +135,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         skip_idle: true,
         machine: Arc::clone(&machine),
         ids,
-        details: Arc::clone(&details),
+        details: Arc::clone(&cell),
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
@@ -144,6 +145,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
+    let (read, told_of) = (details::options(config, details::by_default), store.clone());
+    let reading = details::start(config, &layout, read, move || told_of.latest(), cell)?;
     let mut options = discover_options(config, &files);
     options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
     let discoverer = discover::start(options, &layout, found, runtime.handle())?;
@@ -181,7 +184,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer));
+    drop((pushing, discoverer, reading));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.
