@@ -117,10 +117,13 @@ impl DetailReader {
         let cpus = std::fs::read_to_string(paths.sysfs.join("devices/system/cpu/online")).unwrap_or_default();
         let perf_root = paths.perf_event.clone().or_else(|| v2.clone());
         let memory_v2 = if *unified_only { None } else { open(v2) };
+        let mut files = Files::new(proc, lists.into_iter().filter_map(open).collect());
+        // A count that is there from the beginning can be watched.
+        files.left_out.extend(options.names().map(|set| ((set, ErrorClass::Denied.as_str()), 0)));
         Ok(Self {
             sysfs: paths.sysfs.clone(),
             processes: ProcessReader::new(&own),
-            files: Files::new(proc, lists.into_iter().filter_map(open).collect()),
+            files,
             tasks: TaskReader::default(),
             numa: NumaReader::new(
                 open(memory),

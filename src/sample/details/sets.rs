@@ -55,6 +55,25 @@ impl DetailOptions {
         let none = Self { referenced_reset: self.referenced_reset, ..Self::default() };
         *self != none
     }
+
+    /// cAdvisor's names of those that are on.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (self.process, "process"),
+            (self.sched, "sched"),
+            (self.cpu_load, "cpuLoad"),
+            (self.tcp, "tcp"),
+            (self.udp, "udp"),
+            (self.advtcp, "advtcp"),
+            (self.memory_numa, "memory_numa"),
+            (self.cpuset, "cpuset"),
+            (self.cpu_topology, "cpu_topology"),
+            (self.resctrl, "resctrl"),
+            (!self.perf_events.is_empty(), "perf_event"),
+            (self.referenced_memory, "referenced_memory"),
+        ];
+        all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name)
+    }
 }
 
 /// What was read in the last cycle.
