@@ -134,14 +134,16 @@ fn wait_for_program(pid: u32, name: &str) {
 fn descriptors_sockets_and_the_limit_of_a_container_are_those_of_its_processes() {
     let mut world = World::new(2);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
-    let script = "ulimit -S -n 777; exec 30</dev/null 31</dev/null; exec sleep 1000";
+    // A number above those that the script opens; every program that begins now inherits it.
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&socket, 100).unwrap();
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
+    let script = "ulimit -S -n 777; exec 8</dev/null 9</dev/null; exec sleep 1000";
     let mut pids = Vec::new();
     for _ in 0..2 {
         pids.push(world.cgroups.run_in(&scope(0), Command::new("sh").args(["-c", script])));
     }
     pids.iter().for_each(|pid| wait_for_program(*pid, "sleep"));
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).unwrap();
+    drop(inherited);
     let (mut all, mut sockets) = (0, 0);
     for pid in &pids {
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
@@ -359,10 +361,10 @@ fn performance_events_of_a_cgroup_grow_with_its_work_only() {
         }
     });
     let idle = &sets.perf[&id_of(&sample, &world.path(1))];
-    assert_eq!(idle.iter().map(|count| (count.event, count.value)).collect::<Vec<_>>(), [
-        ("task-clock", 0),
-        ("page-faults", 0)
-    ]);
+    assert_eq!(
+        idle.iter().map(|count| (count.event, count.value)).collect::<Vec<_>>(),
+        [("task-clock", 0), ("page-faults", 0)]
+    );
     let path = world.path(0);
     let page = page(&sample, sets);
     assert!(page.value("container_perf_events_total", &[("id", &path), ("event", "task-clock")]) > 1e7);
@@ -384,11 +386,8 @@ fn marks_of_touched_memory_are_cleared_only_when_that_is_asked_for() {
         let line = text.lines().find_map(|line| line.strip_prefix("Referenced:")).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     };
-    let options = |referenced_reset| DetailOptions {
-        referenced_memory: true,
-        referenced_reset,
-        ..DetailOptions::default()
-    };
+    let options =
+        |referenced_reset| DetailOptions { referenced_memory: true, referenced_reset, ..DetailOptions::default() };
     let mut reader = world.reader(options(0));
     let (sample, first) = world.read(&mut reader);
     let id = id_of(&sample, &world.path(0));

@@ -93,9 +93,9 @@ impl CgroupCounter {
             let cpu = usize::try_from(*cpu).map_err(|_| ErrorClass::Other)?;
             builder.observe_cgroup(folder).one_cpu(cpu).include_kernel().include_hv().enabled(true);
             builder.build().map_err(|error| {
-                error.raw_os_error().map_or(ErrorClass::Other, |code| {
-                    ErrorClass::of(rustix::io::Errno::from_raw_os_error(code))
-                })
+                error
+                    .raw_os_error()
+                    .map_or(ErrorClass::Other, |code| ErrorClass::of(rustix::io::Errno::from_raw_os_error(code)))
             })
         };
         Ok(Self { counters: cpus.iter().map(open).collect::<Result<_, _>>()? })

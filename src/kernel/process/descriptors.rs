@@ -100,8 +100,7 @@ impl Descriptors {
     ) -> Result<u64, ErrorClass> {
         use std::os::fd::AsFd as _;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let folder =
-            rustix::fs::openat(proc, Path::new(path), flags, Mode::empty()).map_err(ErrorClass::of)?;
+        let folder = rustix::fs::openat(proc, Path::new(path), flags, Mode::empty()).map_err(ErrorClass::of)?;
         let mut count = 0u64;
         let mut entries = RawDir::new(&folder, &mut self.entries);
         while let Some(entry) = entries.next() {

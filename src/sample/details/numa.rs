@@ -4,9 +4,9 @@
 //! only: there a cgroup's own are known when nothing is below it. Next: [`Sets`](super::Sets).
 
 use super::target::{Files, Target};
+use crate::kernel::KernelDir;
 use crate::kernel::cgroup::parse_value;
 use crate::kernel::numa_stat::{NumaLine, parse_numa_stat};
-use crate::kernel::KernelDir;
 
 /// Most NUMA nodes that are shown.
 const MOST_NODES: u32 = 1_024;

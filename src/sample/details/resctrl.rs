@@ -172,12 +172,8 @@ mod tests {
                 runtime: None,
                 outer_container: None,
             };
-            let workload = crate::sample::Workload {
-                identity,
-                inode: 1,
-                metadata: None,
-                created_at: crate::units::UnixNanos(0),
-            };
+            let workload =
+                crate::sample::Workload { identity, inode: 1, metadata: None, created_at: crate::units::UnixNanos(0) };
             crate::sample::Subject {
                 id: crate::sample::SubjectId(1),
                 table: crate::sample::catalogue::Table::Cgroup,
@@ -194,12 +190,8 @@ mod tests {
             let mut buffer = ReadBuffer::default();
             reader.read(&target, threads, &mut buffer)
         };
-        let own = CacheUse {
-            node: 1,
-            llc_occupancy_bytes: Some(100),
-            memory_bytes: Some(200),
-            memory_local_bytes: None,
-        };
+        let own =
+            CacheUse { node: 1, llc_occupancy_bytes: Some(100), memory_bytes: Some(200), memory_local_bytes: None };
         assert_eq!(read(&[10, 11, 13]), [own]);
         assert_eq!(read(&[12, 13]), [], "task 99 is somebody else's");
         assert_eq!(read(&[20]).first().map(|cache| cache.memory_local_bytes), Some(Some(90)));

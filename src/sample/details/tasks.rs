@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::target::{Files, Target};
-use crate::kernel::process::{Schedstat, parse_schedstat};
 use crate::kernel::proc::parse_pid_stat;
+use crate::kernel::process::{Schedstat, parse_schedstat};
 use crate::sample::SubjectId;
 use crate::units::ErrorClass;
 

@@ -133,9 +133,8 @@ fn node_memory_kib(meminfo: &str) -> Option<u64> {
 fn hugepages(folder: &Path) -> Vec<(u64, u64)> {
     let size = |name: &str| decimal(name.strip_prefix("hugepages-")?.strip_suffix("kB")?.as_bytes());
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MOST);
-    let pages = entries.filter_map(|entry| {
-        Some((size(entry.file_name().to_str()?)?, number(&entry.path().join("nr_hugepages"))?))
-    });
+    let pages = entries
+        .filter_map(|entry| Some((size(entry.file_name().to_str()?)?, number(&entry.path().join("nr_hugepages"))?)));
     pages.collect()
 }
 
@@ -185,44 +184,53 @@ mod tests {
     #[test]
     fn caches_belong_to_cores_or_to_whole_nodes() {
         let sysfs = tempfile::tempdir().unwrap();
-        put(&sysfs.path().join("devices/system"), &[
-            ("cpu/online", "0-3\n"),
-            ("node/node0/cpulist", "0-1\n"),
-            ("node/node0/meminfo", "Node 0 MemTotal:       24684092 kB\nNode 0 MemFree: 1 kB\n"),
-            ("node/node0/distance", "10 21\n"),
-            ("node/node0/hugepages/hugepages-2048kB/nr_hugepages", "5\n"),
-            ("node/node1/cpulist", "2-3\n"),
-            ("node/node1/distance", "21 10\n"),
-            ("edac/mc/mc0/dimm0/dimm_mem_type", "Registered-DDR4\n"),
-            ("edac/mc/mc0/dimm0/size", "32768\n"),
-            ("edac/mc/mc0/dimm1/dimm_mem_type", "Registered-DDR4\n"),
-            ("edac/mc/mc0/dimm1/size", "32768\n"),
-        ]);
+        put(
+            &sysfs.path().join("devices/system"),
+            &[
+                ("cpu/online", "0-3\n"),
+                ("node/node0/cpulist", "0-1\n"),
+                ("node/node0/meminfo", "Node 0 MemTotal:       24684092 kB\nNode 0 MemFree: 1 kB\n"),
+                ("node/node0/distance", "10 21\n"),
+                ("node/node0/hugepages/hugepages-2048kB/nr_hugepages", "5\n"),
+                ("node/node1/cpulist", "2-3\n"),
+                ("node/node1/distance", "21 10\n"),
+                ("edac/mc/mc0/dimm0/dimm_mem_type", "Registered-DDR4\n"),
+                ("edac/mc/mc0/dimm0/size", "32768\n"),
+                ("edac/mc/mc0/dimm1/dimm_mem_type", "Registered-DDR4\n"),
+                ("edac/mc/mc0/dimm1/size", "32768\n"),
+            ],
+        );
         for cpu in 0..4 {
             let pair = if cpu < 2 { "0-1" } else { "2-3" };
-            put(&sysfs.path().join(format!("devices/system/cpu/cpu{cpu}")), &[
-                ("topology/core_id", "0\n"),
-                ("topology/book_id", "0\n"),
-                ("topology/thread_siblings_list", pair),
-                ("cache/index0/level", "1"),
-                ("cache/index0/type", "Data"),
-                ("cache/index0/size", "48K"),
-                ("cache/index0/shared_cpu_list", pair),
-                ("cache/index3/level", "3"),
-                ("cache/index3/type", "Unified"),
-                ("cache/index3/size", "260M"),
-                ("cache/index3/shared_cpu_list", "0-3"),
-            ]);
+            put(
+                &sysfs.path().join(format!("devices/system/cpu/cpu{cpu}")),
+                &[
+                    ("topology/core_id", "0\n"),
+                    ("topology/book_id", "0\n"),
+                    ("topology/thread_siblings_list", pair),
+                    ("cache/index0/level", "1"),
+                    ("cache/index0/type", "Data"),
+                    ("cache/index0/size", "48K"),
+                    ("cache/index0/shared_cpu_list", pair),
+                    ("cache/index3/level", "3"),
+                    ("cache/index3/type", "Unified"),
+                    ("cache/index3/size", "260M"),
+                    ("cache/index3/shared_cpu_list", "0-3"),
+                ],
+            );
         }
         let topology = Topology::read(sysfs.path(), true);
         let place = |node, core, kind: &str, level| (node, core, kind.to_owned(), level);
         let caches: Vec<_> = topology.caches.into_iter().collect();
-        assert_eq!(caches, [
-            (place(0, None, "Unified", 3), 260 << 20),
-            (place(0, Some(0), "Data", 1), 48 << 10),
-            (place(1, None, "Unified", 3), 260 << 20),
-            (place(1, Some(0), "Data", 1), 48 << 10),
-        ]);
+        assert_eq!(
+            caches,
+            [
+                (place(0, None, "Unified", 3), 260 << 20),
+                (place(0, Some(0), "Data", 1), 48 << 10),
+                (place(1, None, "Unified", 3), 260 << 20),
+                (place(1, Some(0), "Data", 1), 48 << 10),
+            ]
+        );
         assert_eq!(topology.thread_siblings, [((0, 0, 0), 2), ((0, 0, 1), 2), ((1, 0, 2), 2), ((1, 0, 3), 2)].into());
         assert_eq!(topology.node_memory_bytes, [(0, 24_684_092 << 10)].into());
         assert_eq!(topology.node_hugepages, [((0, 2048), 5)].into());

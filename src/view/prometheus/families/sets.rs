@@ -205,8 +205,12 @@ fn dimm_capacity(details: &Details, emit: &mut Emit<'_>) {
 fn caches(details: &Details, emit: &mut Emit<'_>) {
     for ((node, core, kind, level), bytes) in &details.sets.topology.caches {
         let core = core.map_or_else(String::new, |core| core.to_string());
-        let text =
-            labels(&[("node_id", &node.to_string()), ("core_id", &core), ("type", kind), ("level", &level.to_string())]);
+        let text = labels(&[
+            ("node_id", &node.to_string()),
+            ("core_id", &core),
+            ("type", kind),
+            ("level", &level.to_string()),
+        ]);
         emit(&text, Number::integer(*bytes));
     }
 }
