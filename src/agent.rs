@@ -4,6 +4,7 @@
 //! connected to whom; each part's own module says what it does.
 
 mod cluster;
+mod details;
 mod secure;
 
 use std::path::PathBuf;
@@ -128,9 +129,9 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     };
 
     let files = FileShares::new(config.kept_files);
-    let details = Arc::new(DetailsCell::default());
+    let cell = Arc::new(DetailsCell::default());
     let roots = NodeRoots { procfs: config.procfs.clone(), sysfs: config.sysfs.clone() };
-    let node_details = NodeDetails::start(&roots, &details)?;
+    let node_details = NodeDetails::start(&roots, &cell)?;
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
@@ -141,7 +142,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         skip_idle: true,
         machine: Arc::clone(&machine),
         ids,
-        details: Arc::clone(&details),
+        details: Arc::clone(&cell),
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
@@ -151,6 +152,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
+    let (read, told_of) = (details::options(config, |set| config.metrics.has(set)), store.clone());
+    let reading = details::start(config, &layout, read, move || told_of.latest(), cell)?;
     let mut options = discover_options(config, &files);
     options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
     let discoverer = discover::start(options, &layout, found, runtime.handle())?;
@@ -188,7 +191,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer, node_details));
+    drop((pushing, discoverer, node_details, reading));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

@@ -151,9 +151,10 @@ mod facts {
             process: ProcessUsage { cpu_nanos: Some(1), resident_pages: Some(1), started_at: Some(1) },
             scrapers: 1,
             untracked_scrapes: 1,
+            rollups_left_out: 1,
             push: Some(Arc::new(push)),
         };
-        let text = String::from_utf8(agent::encode(view, Format::Text).unwrap().into()).unwrap();
+        let text = String::from_utf8(agent::encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();
         let mut rows: Vec<Row> = Vec::new();
         for line in text.lines() {
             if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {

@@ -27,6 +27,8 @@ pub use value::{Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, Po
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
 
+use crate::kernel::perf::PerfEvent;
+
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
 
@@ -81,6 +83,12 @@ pub struct AgentConfig {
     pub max_cgroups: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
+    /// Time between two readings of what is read off the tick.
+    pub detail_interval: Duration,
+    /// Performance events that are counted of containers.
+    pub perf_events: Vec<PerfEvent>,
+    /// After how many readings of referenced memory the marks are cleared; 0 for never.
+    pub referenced_reset: u64,
     /// Whether the API server is asked for names.
     pub pod_names: PodNamesChoice,
     /// By which way it pushes.
@@ -232,6 +240,13 @@ impl<'a> Layers<'a> {
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
+            detail_interval: self.parsed("detail-interval", value::detail_interval)?,
+            perf_events: self
+                .one("perf-events")
+                .map(|_| self.parsed("perf-events", value::perf_events))
+                .transpose()?
+                .unwrap_or_default(),
+            referenced_reset: self.parsed("referenced-reset", value::count)?,
             pod_names: self.parsed("pod-names", value::word)?,
             push: self.parsed("push", value::word)?,
             push_interval: self.parsed("push-interval", value::push_interval)?,

@@ -111,6 +111,24 @@ pub const SETTINGS: &[Setting] = &[
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
     setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
     setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
+    setting(
+        "detail-interval",
+        "DURATION",
+        Some("15s"),
+        "Time between two readings of what is dear, such as open files and sockets, 1s to 10m",
+    ),
+    setting(
+        "perf-events",
+        "NAMES",
+        None,
+        "Count these performance events of containers (instructions,cycles,cache-misses,context-switches); none without it",
+    ),
+    setting(
+        "referenced-reset",
+        "N",
+        Some("0"),
+        "Clear the marks of touched memory after every N readings of referenced memory; 0 never does",
+    ),
     setting("pod-names", "auto|api-server|none", Some("auto"), "Ask the API server for the names of this node's pods"),
     setting(
         "push",

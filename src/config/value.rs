@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
+use crate::kernel::perf::{self, PerfEvent};
 
 /// Which labels the expositions carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +239,35 @@ pub(super) fn push_interval(text: &str) -> Result<Duration, String> {
         return Err("is out of range; give a push interval from 1s to 60s, for example 15s".to_owned());
     }
     Ok(value)
+}
+
+/// What is read off the tick is dear; what is older than minutes says nothing of now.
+pub(super) fn detail_interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_secs(1) || value > Duration::from_secs(600) {
+        return Err("is out of range; give an interval from 1s to 10m, for example 15s".to_owned());
+    }
+    Ok(value)
+}
+
+/// Names of performance events by commas; each counts once.
+pub(super) fn perf_events(text: &str) -> Result<Vec<PerfEvent>, String> {
+    let mut events: Vec<PerfEvent> = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let Some(event) = perf::event(name) else {
+            let known: Vec<&str> = perf::EVENTS.iter().map(|event| event.name).collect();
+            return Err(format!("names no event {name:?}; use of {}", known.join(", ")));
+        };
+        if !events.contains(&event) {
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
+
+/// A plain number.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "is not a number; give a number from 0 up".to_owned())
 }
 
 /// An address to push to.

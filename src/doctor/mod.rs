@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod data_dir;
+mod details;
 mod host;
 mod permissions;
 mod render;
@@ -158,6 +159,9 @@ pub fn examine(config: &AgentConfig) -> Report {
         sockets::cri(&config.cri_sockets, &config.cri_paths()),
         sockets::listen(config.listen, config.insecure),
         data_dir::check(config),
+        details::sockets(&own),
+        details::perf_events(config, &own),
+        details::resctrl(sysfs),
     ]);
     let agent_can_run = findings.iter().all(|finding| finding.state != State::Failed);
     Report { version: env!("CARGO_PKG_VERSION"), node: facts.node_name, agent_can_run, findings }

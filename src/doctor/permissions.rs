@@ -61,7 +61,7 @@ impl Own {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         let bit = CAPABILITIES.iter().find(|(_, known)| *known == name).map(|(bit, _)| *bit);
         match (self.capabilities, bit) {
             (Some(set), Some(bit)) => set >> bit & 1 == 1,

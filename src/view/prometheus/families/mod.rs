@@ -17,6 +17,7 @@ mod node_memory;
 mod node_network;
 mod node_system;
 mod node_value;
+mod sets;
 mod spec;
 
 use super::family::Family;
@@ -40,6 +41,9 @@ pub const FAMILIES: &[&[Family]] = &[
     node_network::FAMILIES,
     node_system::FAMILIES,
     node::OWN,
+    sets::MACHINE,
+    sets::FAMILIES,
+    sets::READING,
 ];
 
 /// All families one after the other.

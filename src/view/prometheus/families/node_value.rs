@@ -3,7 +3,7 @@
 //! In: a [`Part`] and a key of it. Out: label text and numbers, handed to the encoder. Next: the tables of
 //! [`node_network`](super::node_network) and [`node_system`](super::node_system).
 
-use super::super::family::{Series, Sight, Value};
+use super::super::family::{Emit, Series, Sight, Value};
 use super::super::labels::push_label;
 use super::super::layout::Rows;
 use super::super::node_exporter::shows_disk;
@@ -13,15 +13,12 @@ use crate::sample::catalogue::NodeColumn;
 use crate::sample::details::Details;
 use crate::sample::details::node::{DetailRow, DetailValue, Part};
 
-/// Where series are handed to.
-type Emit<'a> = dyn FnMut(&str, Number) + 'a;
-
 /// One part in a million, in the 65536ths of it that adjtimex(2) counts in.
 const PPM_65536THS: f64 = 1.0 / 65_536e6;
 
 /// Series of the node that are read off the tick.
 #[must_use]
-pub const fn detail(function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))) -> Series {
+pub const fn detail(function: fn(&Details, SubjectId, &mut Emit<'_>)) -> Series {
     Series::new(Rows::Node, Value::Detail(function))
 }
 
