@@ -10,7 +10,7 @@
 //! | [`cgroup`] | cgroup v2, and the v2 half of a hybrid machine |
 //! | [`cgroup_v1`] | the controllers of cgroup v1 |
 //! | [`proc`] | `/proc` |
-//! | [`sys_dev_block`], [`statvfs`] | names of block devices, sizes of filesystems |
+//! | [`sys_dev_block`], [`statvfs`], [`project_quota`] | names of block devices, sizes of filesystems, usage by project |
 
 pub mod file;
 pub mod parse;
@@ -19,6 +19,7 @@ pub mod cgroup;
 pub mod cgroup_v1;
 pub mod proc;
 
+pub mod project_quota;
 pub mod statvfs;
 pub mod sys_dev_block;
 

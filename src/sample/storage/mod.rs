@@ -2,6 +2,9 @@
 //!
 //! In: who is there. Out: a [`StorageUsage`] for each container and pod. Next: [`details`](super::details).
 
+mod pace;
+mod walk;
+
 use std::sync::Arc;
 
 use crate::units::UnixNanos;
