@@ -16,6 +16,7 @@ use super::shares::Formula;
 use super::sink::Sink;
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
+use crate::sample::details::Details;
 use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
@@ -114,6 +115,7 @@ impl View<'_> {
                     push_line(out, name, self.layout.block(entry), series.labels, Number::integer(1));
                 }
             }
+            Value::Detail(function) => self.push_details(out, name, series, function),
             _ => self.push_rows(out, name, series),
         }
     }
@@ -138,6 +140,23 @@ impl View<'_> {
                 let Some(reading) = Reading::of(value, table) else { return };
                 self.each(rows, series, out, name, |entry, row| reading.read(row, || self.sight(table, entry, row)));
             }
+        }
+    }
+
+    fn push_details(
+        &self,
+        out: &mut Vec<u8>,
+        name: &str,
+        series: &Series,
+        function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number)),
+    ) {
+        let Some(table) = series.rows.table() else { return };
+        for entry in self.layout.entries(series.rows).iter().filter(|entry| series.scope.meets(entry.scope)) {
+            let Some(subject) = self.layout.subject(table, entry) else { continue };
+            let block = self.layout.block(entry);
+            function(&self.sample.details, subject.id, &mut |labels, number| {
+                push_line(out, name, block, labels, number);
+            });
         }
     }
 

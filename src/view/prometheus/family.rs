@@ -10,8 +10,9 @@ use super::set::Set;
 use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
 };
+use crate::sample::details::Details;
 use crate::sample::row::RowRef;
-use crate::sample::{MachineFacts, Subject, Tallies, Tally};
+use crate::sample::{MachineFacts, Subject, SubjectId, Tallies, Tally};
 use crate::units::UnixNanos;
 
 /// Type of a family, in the words of the text format.
@@ -107,6 +108,8 @@ pub enum Value {
     Computed(fn(&Sight<'_>) -> Option<Number>),
     /// A function that looks beyond the row, at what is known about the newest tick only: history cannot answer it.
     Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
+    /// What was read off the tick about a subject: for each number the labels that it adds, rendered. History has none.
+    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
     /// The highest value in one tick since the last scrape.
     Peak(Peak),
     /// A function of the machine.
@@ -197,6 +200,12 @@ pub const fn computed(function: fn(&Sight<'_>) -> Option<Number>) -> Series {
 #[must_use]
 pub const fn present(function: fn(&Sight<'_>, &Tallies) -> Option<Number>) -> Series {
     Series::new(Rows::Cgroups, Value::Present(function))
+}
+
+/// What was read off the tick about a cgroup.
+#[must_use]
+pub const fn detail(function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))) -> Series {
+    Series::new(Rows::Cgroups, Value::Detail(function))
 }
 
 /// A column of a cgroup's block device.

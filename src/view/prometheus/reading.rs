@@ -37,6 +37,7 @@ impl Reading {
             Value::Computed(function) => Some(Self::Computed(function)),
             Value::One => Some(Self::One),
             Value::Present(_)
+            | Value::Detail(_)
             | Value::Peak(_)
             | Value::Machine(_)
             | Value::Tally(..)

@@ -12,6 +12,7 @@ mod memory;
 mod network;
 mod node;
 mod spec;
+mod storage;
 
 use super::family::Family;
 
@@ -21,6 +22,7 @@ pub const FAMILIES: &[&[Family]] = &[
     cpu::FAMILIES,
     memory::FAMILIES,
     io::FAMILIES,
+    storage::FAMILIES,
     network::FAMILIES,
     detail::FAMILIES,
     detail::PEAKS,
