@@ -5,6 +5,7 @@
 
 mod cluster;
 mod secure;
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::api_server::{self, ApiServerError};
-use crate::config::{AgentConfig, KeptFiles, LabelSet};
+use crate::config::{AgentConfig, KeptFiles, LabelSet, StorageChoice};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::push_stats::PushStats;
@@ -145,8 +146,10 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
     let mut options = discover_options(config, &files);
+    options.layer_stats = (config.storage != StorageChoice::Off).then_some(config.storage_interval);
     options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
     let discoverer = discover::start(options, &layout, found, runtime.handle())?;
+    let storage = storage::start(config, &layout, &store, &discoverer, &details)?;
     tracing::info!(
         address = %config.listen, layout = layout.as_str(), node = %machine.node_name,
         interval_ms = config.interval.as_millis(), ring_bytes = config.ring_bytes,
@@ -181,7 +184,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer));
+    drop((pushing, storage, discoverer));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

@@ -113,7 +113,7 @@ fn version_and_help_go_to_standard_output_and_succeed() {
 }
 
 /// Checks that scripts may rely on.
-const CHECKS: [&str; 26] = [
+const CHECKS: [&str; 27] = [
     "configuration",
     "kernel",
     "os",
@@ -140,6 +140,7 @@ const CHECKS: [&str; 26] = [
     "docker-socket",
     "listen",
     "data-dir",
+    "storage",
 ];
 
 #[test]

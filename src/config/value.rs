@@ -37,6 +37,17 @@ pub enum PodNamesChoice {
     Off,
 }
 
+/// Whether files of containers and pods are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageChoice {
+    /// What can be read.
+    Auto,
+    /// The same, with a warning where nothing can be read.
+    On,
+    /// Nothing.
+    Off,
+}
+
 /// Form of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -98,6 +109,10 @@ impl Words for PushRoute {
 impl Words for PodNamesChoice {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("api-server", Self::ApiServer), ("none", Self::Off)];
+}
+
+impl Words for StorageChoice {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
 }
 
 impl Words for LogFormat {
@@ -168,6 +183,15 @@ pub(super) fn push_interval(text: &str) -> Result<Duration, String> {
     Ok(value)
 }
 
+/// Counting files is work for a disk: never more often than once a second.
+pub(super) fn storage_interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_secs(1) || value > Duration::from_secs(3600) {
+        return Err("is out of range; give an interval from 1s to 1h, for example 1m".to_owned());
+    }
+    Ok(value)
+}
+
 /// An address to push to.
 pub(super) fn https_url(text: &str) -> Result<String, String> {
     let parsed: Result<hyper::Uri, _> = text.parse();
@@ -231,6 +255,13 @@ pub(super) fn loopback_address(text: &str) -> Result<SocketAddr, String> {
 pub(super) fn root(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("is not a directory; give the path of the mount".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
+    if !text.starts_with('/') {
+        return Err("is not a full path; give one that begins with /".to_owned());
     }
     Ok(PathBuf::from(text))
 }
