@@ -80,8 +80,7 @@ fn a_docker_container_that_writes_and_logs_shows_both() {
     let value = |name: &str| only(&scrape, name, &[("name", "writer")]).unwrap_or_else(|| panic!("no {name}"));
     let sum = value("ringside_container_fs_writable_layer_bytes") + value("ringside_container_fs_logs_bytes");
     assert_eq!(value("container_fs_usage_bytes"), sum, "writable layer and logs, as cAdvisor has it");
-    let inodes =
-        value("ringside_container_fs_writable_layer_inodes") + value("ringside_container_fs_logs_inodes");
+    let inodes = value("ringside_container_fs_writable_layer_inodes") + value("ringside_container_fs_logs_inodes");
     assert_eq!(value("container_fs_inodes_total"), inodes);
     assert!(value("container_fs_limit_bytes") > sum);
     assert!(!scrape.has("container_fs_inodes_free", &name), "a layer has no free inodes of its own");

@@ -67,7 +67,11 @@ mod tests {
         let absent = place("/var/lib/docker", Some(ErrorClass::Gone));
         let found = finding(&[place("/var/log/pods", None), absent.clone()], true, &own);
         assert_eq!((found.state, found.cost), (State::Ok, None));
-        assert!(found.seen.starts_with("readable: /var/log/pods (files); counted by the CRI runtime's"), "{}", found.seen);
+        assert!(
+            found.seen.starts_with("readable: /var/log/pods (files); counted by the CRI runtime's"),
+            "{}",
+            found.seen
+        );
         let denied = place("/var/lib/containerd", Some(ErrorClass::Denied));
         let found = finding(&[place("/var/log/pods", None), denied.clone()], false, &own);
         assert_eq!(found.state, State::Limited);

@@ -66,15 +66,13 @@ pub struct ProjectQuota {
 #[must_use]
 pub fn project_of(directory: BorrowedFd<'_>) -> Option<u32> {
     let mut attributes = FsXattr::default();
-    #[expect(unsafe_code, reason = "rustix has no FS_IOC_FSGETXATTR; the kernel fills exactly the struct that is given")]
+    #[expect(
+        unsafe_code,
+        reason = "rustix has no FS_IOC_FSGETXATTR; the kernel fills exactly the struct that is given"
+    )]
     // SAFETY: the descriptor is open for the call, and `attributes` has the size and layout that the request names.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_ioctl,
-            directory.as_raw_fd(),
-            FS_IOC_FSGETXATTR,
-            std::ptr::from_mut(&mut attributes),
-        )
+        libc::syscall(libc::SYS_ioctl, directory.as_raw_fd(), FS_IOC_FSGETXATTR, std::ptr::from_mut(&mut attributes))
     };
     (result == 0).then(|| inherited_project(&attributes)).flatten()
 }
@@ -116,13 +114,7 @@ fn by_directory(directory: BorrowedFd<'_>, project_id: u32, usage: &mut IfDqblk)
     #[expect(unsafe_code, reason = "rustix has no quotactl_fd; the kernel fills exactly the struct that is given")]
     // SAFETY: the descriptor is open for the call, and `usage` is the struct that Q_GETQUOTA fills.
     let result = unsafe {
-        libc::syscall(
-            QUOTACTL_FD,
-            directory.as_raw_fd(),
-            GET_PROJECT_QUOTA,
-            project_id,
-            std::ptr::from_mut(usage),
-        )
+        libc::syscall(QUOTACTL_FD, directory.as_raw_fd(), GET_PROJECT_QUOTA, project_id, std::ptr::from_mut(usage))
     };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
@@ -133,13 +125,7 @@ fn by_device(device: &Path, project_id: u32, usage: &mut IfDqblk) -> Result<(), 
     #[expect(unsafe_code, reason = "rustix has no quotactl; the kernel fills exactly the struct that is given")]
     // SAFETY: the path ends in 0 and lives for the call, and `usage` is the struct that Q_GETQUOTA fills.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_quotactl,
-            GET_PROJECT_QUOTA,
-            device.as_ptr(),
-            project_id,
-            std::ptr::from_mut(usage),
-        )
+        libc::syscall(libc::SYS_quotactl, GET_PROJECT_QUOTA, device.as_ptr(), project_id, std::ptr::from_mut(usage))
     };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }

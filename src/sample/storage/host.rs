@@ -111,10 +111,7 @@ impl Host {
     pub fn mounts(&self) -> Mounts {
         let mut mounts = Mounts::default();
         for mount in parse_mountinfo(&self.mountinfo("self")) {
-            let known = MountFacts {
-                source: shown(mount.source),
-                kind: shown(mount.fs_type),
-            };
+            let known = MountFacts { source: shown(mount.source), kind: shown(mount.fs_type) };
             let known = Arc::new(known);
             mounts.by_id.insert(mount.id, Arc::clone(&known));
             mounts.by_path.insert(point(&mount), known);

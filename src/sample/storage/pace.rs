@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn only_what_some_waited_for_counts_as_pressure() {
-        let text = b"some avg10=12.34 avg60=50.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=1\n";
+        let text =
+            b"some avg10=12.34 avg60=50.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=1\n";
         assert_eq!(some_avg10(text), 1234);
         assert_eq!(some_avg10(b"garbage"), 0);
     }

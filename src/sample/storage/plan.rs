@@ -21,8 +21,8 @@ use crate::discover::{CgroupKind, ContainerFiles, LayerUsage, Workload};
 use crate::kernel::cgroup::parse_cgroup_procs;
 use crate::kernel::proc::mountinfo::{parse_mountinfo, unescape};
 use crate::kernel::proc::parse_pid_cgroup;
-use crate::sample::cgroup::Hierarchies;
 use crate::sample::catalogue::Table;
+use crate::sample::cgroup::Hierarchies;
 use crate::sample::{NodeSample, Subject, SubjectId};
 use crate::units::UnixNanos;
 
@@ -45,10 +45,7 @@ pub enum Part {
     /// A container's logs.
     Logs,
     /// A pod's volume.
-    Volume {
-        plugin: Arc<str>,
-        name: Arc<str>,
-    },
+    Volume { plugin: Arc<str>, name: Arc<str> },
 }
 
 /// Whose tree, and which.
@@ -217,7 +214,8 @@ impl Planner {
     }
 
     fn plan_volumes(&self, plan: &mut Plan, pod: SubjectId, pods: &OwnedFd, path: &Path, mounts: &Mounts) {
-        let volumes = path.file_name().and_then(|uid| open_below(pods, uid)).and_then(|pod| open_below(&pod, "volumes"));
+        let volumes =
+            path.file_name().and_then(|uid| open_below(pods, uid)).and_then(|pod| open_below(&pod, "volumes"));
         let Some(volumes) = volumes else { return };
         let mut left = VOLUMES_CAP;
         for plugin in folders(&volumes) {

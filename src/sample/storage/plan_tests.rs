@@ -106,7 +106,10 @@ fn without_a_runtimes_word_the_containers_own_root_mount_tells_its_layer() {
     let mut planner = made.planner();
     fs::create_dir_all(made.procfs.path().join("cgroup/kubepods/container")).unwrap();
     fs::write(made.procfs.path().join("cgroup/kubepods/container/cgroup.procs"), "77\n").unwrap();
-    made.mountinfo("77", "1 2 0:9 / / rw - overlay overlay rw,lowerdir=/a,upperdir=/var/lib/snapshots/7/fs,workdir=/w\n");
+    made.mountinfo(
+        "77",
+        "1 2 0:9 / / rw - overlay overlay rw,lowerdir=/a,upperdir=/var/lib/snapshots/7/fs,workdir=/w\n",
+    );
     let now = Instant::now();
     let plan = |planner: &mut Planner, now| {
         let mounts = planner.host.mounts();

@@ -125,7 +125,9 @@ mod tests {
             counted.insert(key, (usage, None));
         }
         let facts = Arc::new(MountFacts { source: "tmpfs".into(), kind: "tmpfs".into() });
-        for (key, used_bytes) in [((pod, volume("empty-dir", "memory")), 90_000), ((pod, volume("csi", "pv-1")), 80_000)] {
+        for (key, used_bytes) in
+            [((pod, volume("empty-dir", "memory")), 90_000), ((pod, volume("csi", "pv-1")), 80_000)]
+        {
             plan.mounts.insert(key.clone(), PlannedMount { path: PathBuf::from("/x"), facts: Arc::clone(&facts) });
             counted.insert(key, (TreeUsage { used_bytes, ..TreeUsage::default() }, None));
         }

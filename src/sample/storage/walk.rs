@@ -262,7 +262,6 @@ fn open_folder(parent: BorrowedFd<'_>, name: &CStr, atime_refused: &mut bool) ->
     openat(parent, name, flags, Mode::empty())
 }
 
-
 #[cfg(test)]
 #[path = "walk_tests.rs"]
 mod tests;

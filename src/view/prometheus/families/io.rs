@@ -1,8 +1,6 @@
 //! cAdvisor's set `diskIO`.
 
-use super::super::family::{
-    Family, Series, Value, blkio, counter, device, gauge, root_disk, root_disk_without_cgroup,
-};
+use super::super::family::{Family, Series, Value, blkio, counter, device, gauge, root_disk, root_disk_without_cgroup};
 use super::super::layout::Rows;
 use super::computed;
 use crate::sample::catalogue::{DeviceColumn as D, DiskColumn as K};

@@ -118,9 +118,13 @@ pub const FAMILIES: &[Family] = &[
     .of(Set::Disk),
     gauge(
         "ringside_pod_volume_counted_timestamp_seconds",
-        "When a pod's volume was counted.",
+        "When a pod's volume was counted, and by whom (statvfs, quota, walk).",
         &[detail(|details, id, sink| {
-            each_volume(details, id, |labels, volume| sink(labels, timestamp(&volume.usage)));
+            each_volume(details, id, |labels, volume| {
+                let mut labels = labels.to_owned();
+                push_label(&mut labels, 0, "source", volume.usage.source.as_str());
+                sink(&labels, timestamp(&volume.usage));
+            });
         })],
     )
     .of(Set::Disk),
@@ -226,12 +230,8 @@ fn timestamp(usage: &TreeUsage) -> Number {
 
 /// The volumes that people fill. Tokens, secrets and their kin are a few kilobytes in every pod.
 fn each_volume(details: &Details, id: SubjectId, mut each: impl FnMut(&str, &VolumeUsage)) {
-    const SMALL: [&str; 4] = [
-        "kubernetes.io~projected",
-        "kubernetes.io~secret",
-        "kubernetes.io~downward-api",
-        "kubernetes.io~configmap",
-    ];
+    const SMALL: [&str; 4] =
+        ["kubernetes.io~projected", "kubernetes.io~secret", "kubernetes.io~downward-api", "kubernetes.io~configmap"];
     let Some(usage) = of(details, id) else { return };
     for volume in usage.volumes.iter().filter(|volume| !SMALL.contains(&&*volume.plugin)) {
         let mut labels = String::new();
