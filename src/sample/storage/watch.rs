@@ -89,10 +89,10 @@ impl StorageWatch {
             let mut pace = Pace::new(options.procfs.clone());
             let mut counter = Counter::new(options, asker);
             while !stopping.load(Ordering::Relaxed) {
-                if counter.is_time_to_look() {
-                    if let Some(sample) = newest() {
-                        counter.look(&sample, &files());
-                    }
+                if counter.is_time_to_look()
+                    && let Some(sample) = newest()
+                {
+                    counter.look(&sample, &files());
                 }
                 let idle = counter.work(&pace);
                 if counter.has_news() {

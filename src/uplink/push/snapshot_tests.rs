@@ -83,7 +83,9 @@ fn a_pods_ephemeral_storage_is_pushed_once_it_has_been_counted() {
     let id = pod.unwrap().0.id;
     let sum = TreeUsage { used_bytes: 3 * MIB, ..TreeUsage::default() };
     let usage = StorageUsage { ephemeral_storage: Some(sum), ..StorageUsage::default() };
-    sample.details = Arc::new(Details { storage: Arc::new([(id, usage)].into()), ..Details::default() });
+    let mut details = Details::clone(&sample.details);
+    details.storage = Arc::new([(id, usage)].into());
+    sample.details = Arc::new(details);
     let made = snapshot(&sample, ROOT);
     assert_eq!(value(&made, "web-0", Metric::EphemeralStorageBytes), Some(3 * MIB));
     assert_eq!(value(&made, "web", Metric::EphemeralStorageBytes), None, "it is the pod's");

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::family::{Family, Series, Sight, Type, Value};
+use super::family::{DetailReader, Family, Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
 use super::number::Number;
@@ -16,7 +16,6 @@ use super::shares::Formula;
 use super::sink::Sink;
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
-use crate::sample::details::Details;
 use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
@@ -143,13 +142,7 @@ impl View<'_> {
         }
     }
 
-    fn push_details(
-        &self,
-        out: &mut Vec<u8>,
-        name: &str,
-        series: &Series,
-        function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number)),
-    ) {
+    fn push_details(&self, out: &mut Vec<u8>, name: &str, series: &Series, function: DetailReader) {
         let Some(table) = series.rows.table() else { return };
         for entry in self.layout.entries(series.rows).iter().filter(|entry| series.scope.meets(entry.scope)) {
             let Some(subject) = self.layout.subject(table, entry) else { continue };

@@ -93,6 +93,9 @@ pub struct Sight<'a> {
     pub formula: super::shares::Formula,
 }
 
+/// Gives a subject's numbers out of the details, each with the labels that it adds.
+pub type DetailReader = fn(&Details, SubjectId, &mut dyn FnMut(&str, Number));
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -109,7 +112,7 @@ pub enum Value {
     /// A function that looks beyond the row, at what is known about the newest tick only: history cannot answer it.
     Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
     /// What was read off the tick about a subject: for each number the labels that it adds, rendered. History has none.
-    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
+    Detail(DetailReader),
     /// The highest value in one tick since the last scrape.
     Peak(Peak),
     /// A function of the machine.
@@ -204,7 +207,7 @@ pub const fn present(function: fn(&Sight<'_>, &Tallies) -> Option<Number>) -> Se
 
 /// What was read off the tick about a cgroup.
 #[must_use]
-pub const fn detail(function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))) -> Series {
+pub const fn detail(function: DetailReader) -> Series {
     Series::new(Rows::Cgroups, Value::Detail(function))
 }
 

@@ -6,7 +6,7 @@
 //! free is the filesystem's to say, and cAdvisor's constant 0 would be a lie. A container whose layer has not been counted
 //! yet has no usage.
 
-use super::super::family::{Family, Series, Value, detail, gauge, root_filesystem};
+use super::super::family::{DetailReader, Family, Series, Value, detail, gauge, root_filesystem};
 use super::super::labels::push_label;
 use super::super::layout::{Rows, Scope};
 use super::super::number::Number;
@@ -19,10 +19,8 @@ use crate::sample::storage::{Backing, StorageUsage, TreeUsage, VolumeUsage};
 
 /// What takes a series' labels and value.
 type Sink<'a> = &'a mut dyn FnMut(&str, Number);
-/// Reads the details of one subject.
-type Reader = fn(&Details, SubjectId, Sink<'_>);
 
-const fn container(reader: Reader) -> Series {
+const fn container(reader: DetailReader) -> Series {
     detail(reader).only(Scope::CONTAINERS)
 }
 
