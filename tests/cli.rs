@@ -113,7 +113,7 @@ fn version_and_help_go_to_standard_output_and_succeed() {
 }
 
 /// Checks that scripts may rely on.
-const CHECKS: [&str; 29] = [
+const CHECKS: [&str; 30] = [
     "configuration",
     "kernel",
     "os",
@@ -143,6 +143,7 @@ const CHECKS: [&str; 29] = [
     "socket-lists",
     "perf-events",
     "resctrl",
+    "storage",
 ];
 
 #[test]

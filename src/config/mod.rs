@@ -22,7 +22,10 @@ use std::time::Duration;
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+pub use value::{
+    Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice,
+    StorageChoice,
+};
 
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
@@ -61,6 +64,14 @@ pub struct AgentConfig {
     pub sysfs: PathBuf,
     /// Where the cgroup hierarchies are mounted.
     pub cgroupfs: PathBuf,
+    /// Whether files of containers and pods are counted.
+    pub storage: StorageChoice,
+    /// Shortest time between two counts of the same files, 1 s to 1 h.
+    pub storage_interval: Duration,
+    /// Where the host's root folder is mounted.
+    pub rootfs: PathBuf,
+    /// The kubelet's folder, as a path of the host.
+    pub kubelet_dir: PathBuf,
     /// Which labels the expositions carry.
     pub labels: LabelSet,
     /// What is read and shown.
@@ -229,6 +240,10 @@ impl<'a> Layers<'a> {
             procfs: self.parsed("procfs", value::root)?,
             sysfs: self.parsed("sysfs", value::root)?,
             cgroupfs: self.parsed("cgroupfs", value::root)?,
+            storage: self.parsed("storage", value::word)?,
+            storage_interval: self.parsed("storage-interval", value::storage_interval)?,
+            rootfs: self.parsed("rootfs", value::absolute)?,
+            kubelet_dir: self.parsed("kubelet-dir", value::absolute)?,
             labels: self.parsed("labels", value::word)?,
             metrics: self.joined("metrics", |list| value::sets(list, compat))?,
             compat,

@@ -75,6 +75,20 @@ pub const SETTINGS: &[Setting] = &[
     setting("procfs", "DIR", Some("/proc"), "Where procfs is mounted"),
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
     setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),
+    setting(
+        "storage",
+        "auto|on|off",
+        Some("auto"),
+        "Count what containers and pods keep on disk; auto counts what it can read, on warns of what it cannot",
+    ),
+    setting(
+        "storage-interval",
+        "DURATION",
+        Some("1m"),
+        "Count each container's and pod's files at most this often, 1s to 1h; dear ones are counted less often",
+    ),
+    setting("rootfs", "DIR", Some("/"), "Where the host's root folder is mounted, for --storage"),
+    setting("kubelet-dir", "DIR", Some("/var/lib/kubelet"), "The kubelet's folder, as a path of the host"),
     setting("labels", "full|slim", Some("full"), "Labels of every series; slim leaves names to one info metric"),
     setting(
         "metrics",

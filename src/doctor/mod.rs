@@ -11,6 +11,7 @@ mod host;
 mod permissions;
 mod render;
 mod sockets;
+mod storage;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -162,6 +163,7 @@ pub fn examine(config: &AgentConfig) -> Report {
         details::sockets(&own),
         details::perf_events(config, &own),
         details::resctrl(sysfs),
+        storage::check(config, &own),
     ]);
     let agent_can_run = findings.iter().all(|finding| finding.state != State::Failed);
     Report { version: env!("CARGO_PKG_VERSION"), node: facts.node_name, agent_can_run, findings }

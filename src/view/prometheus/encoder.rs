@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::blocks::Blocks;
-use super::family::{Emit, Family, Series, Sight, Type, Value};
+use super::family::{DetailReader, Family, Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
 use super::number::Number;
@@ -24,7 +24,6 @@ pub(in crate::view) use super::text::push_header;
 use super::writer::{Observed, Picked, Place, Writer};
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
-use crate::sample::details::Details;
 use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
@@ -187,17 +186,11 @@ impl View<'_> {
         tally.living.iter().filter_map(row).sum()
     }
 
-    fn push_details(
-        &self,
-        out: &mut impl Writer,
-        series: &Series,
-        function: fn(&Details, SubjectId, &mut Emit<'_>),
-    ) {
+    fn push_details(&self, out: &mut impl Writer, series: &Series, function: DetailReader) {
         let Some(table) = series.rows.table() else { return };
         for (place, entry) in self.places(series.rows).filter(|(_, entry)| series.scope.meets(entry.scope)) {
             let Some(subject) = self.layout.subject(table, entry) else { continue };
-            let mut emit =
-                |labels: &str, number: Number| out.sample(place, &joined(series.labels, labels), number);
+            let mut emit = |labels: &str, number: Number| out.sample(place, &joined(series.labels, labels), number);
             function(&self.sample.details, subject.id, &mut emit);
         }
     }

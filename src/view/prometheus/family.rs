@@ -105,6 +105,9 @@ pub struct Sight<'a> {
 /// Takes series one after the other: more labels, rendered, and the number.
 pub type Emit<'a> = dyn FnMut(&str, Number) + 'a;
 
+/// Gives a subject's series out of what was read off the tick.
+pub type DetailReader = fn(&Details, SubjectId, &mut Emit<'_>);
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -121,7 +124,7 @@ pub enum Value {
     /// A function that looks beyond the row, at what is known about the newest tick only: history cannot answer it.
     Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
     /// What was read of a cgroup off the tick, as any number of series. Only the present tells it.
-    Detail(fn(&Details, SubjectId, &mut Emit<'_>)),
+    Detail(DetailReader),
     /// What was read of the machine off the tick, as any number of series with the labels of the first row.
     MachineDetail(fn(&Details, &mut Emit<'_>)),
     /// The highest value in one tick since the last scrape.
@@ -224,7 +227,7 @@ pub const fn present(function: fn(&Sight<'_>, &Tallies) -> Option<Number>) -> Se
 
 /// Series of a cgroup that were read off the tick.
 #[must_use]
-pub const fn detail(function: fn(&Details, SubjectId, &mut Emit<'_>)) -> Series {
+pub const fn detail(function: DetailReader) -> Series {
     Series::new(Rows::Cgroups, Value::Detail(function))
 }
 

@@ -19,6 +19,7 @@ mod node_system;
 mod node_value;
 mod sets;
 mod spec;
+mod storage;
 
 use super::family::Family;
 
@@ -28,6 +29,7 @@ pub const FAMILIES: &[&[Family]] = &[
     cpu::FAMILIES,
     memory::FAMILIES,
     io::FAMILIES,
+    storage::FAMILIES,
     network::FAMILIES,
     detail::FAMILIES,
     detail::PEAKS,
