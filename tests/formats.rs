@@ -324,6 +324,35 @@ mod facts {
         assert_eq!(body[at - 2..at - 2 + family.len()], family);
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        #[test]
+        fn labels_of_any_characters_are_the_same_in_text_and_protobuf(
+            told in proptest::collection::btree_map("[a-c./=\\\\\"\\n,{}ü😱]{1,12}", "[a-c\\\\\"\\n,={}ü\u{0}-\u{1f}]{1,12}", 0..6)
+        ) {
+            let mut maker = Maker::new(1);
+            let mut container = pod_container(1, 1);
+            let mut metadata = (**container.metadata.as_ref().unwrap()).clone();
+            metadata.labels = told.clone();
+            container.metadata = Some(Arc::new(metadata));
+            maker.add(Table::Cgroup, "/x", |subject, row| {
+                subject.workload = Some(Arc::new(container));
+                row.put(C::PidsMax, Some(1));
+                row.put(C::MemoryCurrentBytes, Some(1));
+            });
+            let sample = maker.finish();
+            let options = Options { format: Format::Protobuf, ..ALL };
+            let decoded = of_protobuf(&bytes(&sample, &Maxima::default(), Naming::Sanitised, options));
+            proptest::prop_assert_eq!(decoded, of_text(&text(&sample, &Maxima::default(), ALL), false));
+            let naming = Naming::Utf8(Escaping::AllowUtf8);
+            let decoded = families(&bytes(&sample, &Maxima::default(), naming, options));
+            let mut shown = labels(&family(&decoded, "container_memory_usage_bytes").metric[0]);
+            shown.retain(|name, _| name.starts_with("container_label_"));
+            let wanted: BTreeMap<_, _> = told.into_iter().map(|(key, value)| (format!("container_label_{key}"), value)).collect();
+            proptest::prop_assert_eq!(shown, wanted);
+        }
+    }
+
     /// Two containers of one namespace, the older one of an owner.
     fn shop(tick: u64, usec: u64, with_second: bool) -> NodeSample {
         let mut maker = Maker::new(tick);
