@@ -140,9 +140,10 @@ mod facts {
             process: ProcessUsage::default(),
             scrapers: 0,
             untracked_scrapes: 0,
+            rollups_left_out: 0,
             push: None,
         };
-        let page = agent::encode(view, Format::Text).unwrap();
+        let page = String::from_utf8(agent::encode(view, Format::Text).unwrap()).unwrap();
         let shown: BTreeMap<&str, f64> = page
             .lines()
             .filter(|line| !line.starts_with('#'))
