@@ -1,5 +1,6 @@
 //! One sample in four formats: the same series, the same values, and what each format can tell beyond them.
 
+#[cfg(test)]
 mod client_model;
 mod strict_parser;
 mod synthetic;
@@ -101,12 +102,12 @@ mod facts {
         families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"))
     }
 
-    /// Ticks of one container that uses `cores[tick]` and writes as many MiB per second.
-    fn burst(cores: &[f64]) -> (NodeSample, Tracker) {
+    /// Ticks of one container that uses so many tenths of a core and writes as many times 100 kB.
+    fn burst(tenths: &[u64]) -> (NodeSample, Tracker) {
         let mut tracker = Tracker::default();
         let (mut usec, mut last) = (5_000_000, None);
-        for (tick, cores) in (1..).zip(cores) {
-            usec += (cores * 1e6) as u64;
+        for (tick, tenths) in (1..).zip(tenths) {
+            usec += tenths * 100_000;
             let mut maker = Maker::new(tick);
             let container = pod_container(1, 1);
             let id = maker.add(Table::Cgroup, &container.identity.path, |subject, row| {
@@ -182,7 +183,7 @@ mod facts {
 
     #[test]
     fn each_tick_is_one_observation_in_the_bucket_of_its_rate() {
-        let (sample, tracker) = burst(&[0.0, 0.1, 0.1, 2.0, 2.0, 0.1, 0.0]);
+        let (sample, tracker) = burst(&[0, 1, 1, 20, 20, 1, 0]);
         let histogram = cpu_histogram(&sample, &tracker, false);
         assert_eq!((histogram.sample_count(), histogram.zero_count()), (6, 1), "the first tick has no rate yet");
         assert!((histogram.sample_sum() - 4.3).abs() < 1e-9, "{}", histogram.sample_sum());
@@ -196,7 +197,7 @@ mod facts {
 
     #[test]
     fn the_highest_value_since_the_last_scrape_leads_to_its_moment() {
-        let (sample, mut tracker) = burst(&[0.0, 0.1, 3.0, 0.1]);
+        let (sample, mut tracker) = burst(&[0, 1, 30, 1]);
         let at = |histogram: Histogram| {
             let mut found = histogram.bucket.into_iter().filter_map(|bucket| {
                 let exemplar = bucket.exemplar?;
