@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringside::sample::processes::ProcessTable;
 use ringside::store::{Store, StoreWriter, ring};
 use ringside::view::Answer;
 use ringside::view::http::{Context, HttpServer, Limits};
@@ -44,7 +45,8 @@ mod facts {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote { store: store.clone(), labels: Labels::Full, limits: history };
-        let context = Context { store, exposition: exposition.clone(), api, remote };
+        let context =
+            Context { store, exposition: exposition.clone(), api, remote, processes: ProcessTable::default() };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -284,7 +286,7 @@ mod facts {
         let (_, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote::new(store.clone(), Labels::Full);
-        let context = Context { store, exposition, api, remote };
+        let context = Context { store, exposition, api, remote, processes: ProcessTable::default() };
         let error = HttpServer::bind(server.address, context).unwrap_err().to_string();
         assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
     }

@@ -18,6 +18,7 @@ mod members;
 mod network;
 mod node;
 mod node_sample;
+pub mod processes;
 mod sampler;
 mod self_stats;
 mod subject_ids;

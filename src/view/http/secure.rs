@@ -46,8 +46,8 @@ impl Gate {
 fn attributes(method: &Method, path: &str, node: &str) -> Attributes {
     let verb = match *method {
         Method::GET | Method::HEAD => "get",
-        // Remote read puts its question into a body.
-        Method::POST if path == super::routes::READ => "get",
+        // These put their question into a body, and change nothing.
+        Method::POST if path == super::routes::READ || super::compat::asks_by_post(path) => "get",
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
