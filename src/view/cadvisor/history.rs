@@ -45,6 +45,12 @@ impl<'a> Reader<'a> {
         Self { tree, window, deadline: Instant::now() + PATIENCE }
     }
 
+    /// Most ticks of one container.
+    #[cfg(test)]
+    pub const fn ticks_of_each(&self) -> usize {
+        self.window.count
+    }
+
     /// Wall clocks between which the ticks are looked for.
     fn span(&self) -> (UnixNanos, UnixNanos) {
         let sample = self.tree.sample;
