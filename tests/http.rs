@@ -235,6 +235,27 @@ mod facts {
     }
 
     #[test]
+    fn questions_by_post_are_read_to_their_bound_and_others_are_refused() {
+        let mut server = start();
+        server.tick(2, 1);
+        let (head, _) = server.ask("POST /stats/summary", "Content-Length: 0\r\n");
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/json\r\n"), "{head}");
+        let (head, _) = server.ask("POST /api/v1.3/containers", "Content-Length: 65537\r\n");
+        assert!(head.starts_with("http/1.1 413"), "{head}");
+        for (method, path) in [("POST", "/metrics/resource"), ("PUT", "/stats/summary"), ("DELETE", "/api/v2.0/spec")] {
+            let (head, _) = server.ask(&format!("{method} {path}"), "Content-Length: 0\r\n");
+            assert!(head.starts_with("http/1.1 405") && head.contains("allow: get, head"), "{method} {path}: {head}");
+        }
+        let (head, body) = server.text("GET /metrics/resource", "");
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(body.contains("\nresource_scrape_error "), "{body}");
+        let (head, body) = server.text("GET /api/v2.1/stats?count=x", "");
+        assert!(head.starts_with("http/1.1 400") && body.contains("'count'"), "{head}{body}");
+        let (head, _) = server.text("GET /api/v1.0/machine", "");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+    }
+
+    #[test]
     fn nothing_but_get_and_head_is_allowed_and_long_bodies_are_refused() {
         let server = start();
         let (head, _) = server.ask("POST /metrics", "Content-Length: 0\r\n");

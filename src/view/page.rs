@@ -2,7 +2,7 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 12] = [
+const ENDPOINTS: [(&str, &str); 15] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
@@ -15,6 +15,9 @@ const ENDPOINTS: [(&str, &str); 12] = [
         "/api/v1/export?match[]=container_memory_rss",
         "the past of any series of <code>/metrics</code>, as OpenMetrics with timestamps",
     ),
+    ("/metrics/resource", "what metrics-server asks a kubelet for"),
+    ("/stats/summary", "what a kubelet tells of node and pods"),
+    ("/api/v1.3/containers/", "cAdvisor's API, for its clients: <code>/api/v1.0</code> to <code>/api/v2.1</code>"),
     ("/openapi.json", "description of that API"),
     ("/livez", "whether the agent works"),
     ("/readyz", "whether it has read the node"),

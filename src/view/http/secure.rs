@@ -147,6 +147,10 @@ mod tests {
         assert_eq!(asked(Method::GET, "/stats/summary"), "get nodes/stats n1");
         assert_eq!(asked(Method::GET, "/statsy"), "get nodes/metrics n1");
         assert_eq!(asked(Method::POST, "/api/v1/read"), "get nodes/metrics n1");
+        assert_eq!(asked(Method::POST, "/api/v1.3/docker/x"), "get nodes/metrics n1");
+        assert_eq!(asked(Method::POST, "/stats/summary"), "get nodes/stats n1");
+        assert_eq!(asked(Method::POST, "/metrics/resource"), "create nodes/metrics n1");
+        assert_eq!(asked(Method::GET, "/metrics/resource"), "get nodes/metrics n1");
         assert_eq!(asked(Method::POST, "/metrics"), "create nodes/metrics n1");
         assert_eq!(asked(Method::DELETE, "/"), "delete nodes/metrics n1");
     }
