@@ -83,6 +83,11 @@ fn container<'a>(pods: &'a mut Pods, series: &str) -> &'a mut MetricsPoint {
 
 /// metrics-server's rules: a series counts by its name; without a timestamp it is of the request's time; a node without
 /// CPU or memory is none, and a pod is dropped for one container without them.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as metrics-server turns floats to integers"
+)]
 fn decode(text: &str, request_time_ms: i64) -> MetricsBatch {
     let mut node = MetricsPoint::default();
     let mut pods = Pods::new();

@@ -58,7 +58,7 @@ pub fn answer(store: &Store, processes: &ProcessTable, path: &str, query: Option
 fn resource_page(store: &Store) -> Result<Answer, Problem> {
     let (newest, before) = store.latest_pair().ok_or_else(Problem::no_sample)?;
     let pair = Pair::new(&newest, before.as_deref());
-    let body = resource::page(&Seen::new(&pair));
+    let body = resource::page(&Seen::new(&pair, &pair));
     Ok(Answer { status: 200, content_type: resource::CONTENT_TYPE, body })
 }
 
@@ -67,9 +67,11 @@ fn summary_page(store: &Store, processes: &ProcessTable, query: Option<&str>) ->
         true => Extent::CpuAndMemory,
         false => Extent::Whole,
     };
-    let (newest, before) = latest_window(store).ok_or_else(Problem::no_sample)?;
-    let pair = Pair::new(&newest, before.as_deref());
-    let mut summary = summary::summary(&Seen::new(&pair), extent);
+    let (newest, before) = store.latest_pair().ok_or_else(Problem::no_sample)?;
+    let earlier = window_before(store, &newest);
+    let recent = Pair::new(&newest, before.as_deref());
+    let pair = Pair::new(&newest, earlier.as_deref().or(before.as_deref()));
+    let mut summary = summary::summary(&Seen::new(&pair, &recent), extent);
     if let Some(rlimit) = &mut summary.node.rlimit {
         rlimit.maxpid = processes.pid_max();
     }
@@ -77,14 +79,9 @@ fn summary_page(store: &Store, processes: &ProcessTable, query: Option<&str>) ->
     Ok(Answer { status: 200, content_type: "application/json", body })
 }
 
-/// The newest tick, and the one of ten seconds before it; while there is none, the one before it.
-fn latest_window(store: &Store) -> Option<(Arc<NodeSample>, Option<Arc<NodeSample>>)> {
-    let (newest, before) = store.latest_pair()?;
-    let moment = store.moment(UnixNanos(newest.wall.0.saturating_sub(WINDOW_NANOS)));
-    let is_of_this_run = |earlier: &NodeSample| {
-        let apart = newest.started_at.since(earlier.started_at);
-        apart > 0 && apart <= MOST_APART_NANOS
-    };
-    let earlier = moment.map(|moment| moment.newest).filter(|earlier| is_of_this_run(earlier));
-    Some((newest, earlier.or(before)))
+/// The tick of ten seconds before the newest one; `None` while there is none of this run.
+fn window_before(store: &Store, newest: &NodeSample) -> Option<Arc<NodeSample>> {
+    let earlier = store.moment(UnixNanos(newest.wall.0.saturating_sub(WINDOW_NANOS)))?.newest;
+    let apart = newest.started_at.since(earlier.started_at);
+    (apart > 0 && apart <= MOST_APART_NANOS).then_some(earlier)
 }

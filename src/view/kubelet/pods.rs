@@ -86,7 +86,9 @@ fn service(path: &str) -> Option<&'static str> {
 }
 
 impl<'a> Seen<'a> {
-    pub fn new(pair: &Pair<'a>) -> Self {
+    /// Arranges the newest tick of `pair`. A cgroup that was not there at the earlier one has the reading of `recent`, a
+    /// pair with the same newest tick.
+    pub fn new(pair: &Pair<'a>, recent: &Pair<'a>) -> Self {
         let sample = pair.newest();
         let mut interfaces: HashMap<_, Vec<_>> = HashMap::new();
         for (subject, reading) in pair.iter(Table::Interface) {
@@ -94,7 +96,9 @@ impl<'a> Seen<'a> {
         }
         let (mut root, mut services) = (None, BTreeMap::new());
         let mut pods: BTreeMap<&str, Gathering<'_>> = BTreeMap::new();
-        for (row, (subject, reading)) in pair.iter(Table::Cgroup).enumerate() {
+        let recent = recent.iter(Table::Cgroup).map(|(_, reading)| reading.before);
+        for (row, ((subject, reading), recent)) in pair.iter(Table::Cgroup).zip(recent).enumerate() {
+            let reading = Reading { before: reading.before.or(recent), ..reading };
             let Some(workload) = subject.workload.as_deref() else { continue };
             if sample.final_rows.binary_search(&row).is_ok() {
                 continue;

@@ -11,7 +11,7 @@ use super::stats::{
 };
 use super::{RESOURCE, SUMMARY, answer};
 use crate::sample::catalogue::{CgroupColumn as C, InterfaceColumn as I, NodeColumn as N, Table};
-use crate::sample::details::Details;
+use crate::sample::details::DetailsCell;
 use crate::sample::processes::ProcessTable;
 use crate::sample::storage::{Backing, StorageUsage, TreeUsage, VolumeUsage};
 use crate::sample::{CgroupKind, NodeSample, SubjectId};
@@ -216,6 +216,29 @@ fn usage_is_over_ten_seconds_and_not_over_the_last_one() {
     assert_eq!((cores(1), cores(5)), (None, Some(2_000_000_000)));
 }
 
+#[test]
+fn of_a_container_that_is_younger_than_that_usage_is_since_the_tick_before() {
+    // Both cgroups use one CPU; the second one came at tick 18.
+    let of = |tick: u64| {
+        tick_of(tick, |b| {
+            for (name, first) in [("old", 1), ("new", 18)] {
+                if tick < first {
+                    b.skip();
+                    continue;
+                }
+                let path = format!("{POD_PATH}/{name}");
+                let metadata = Some(pod_metadata(Some(name)));
+                b.cgroup(workload(&path, CgroupKind::Container, Some(name), metadata), |row| {
+                    row.put(C::CpuUsageUsec, Some(tick * 1_000_000));
+                });
+            }
+        })
+    };
+    let pod = &summary(&store_of((1..=20).map(of)), None)["pods"][0];
+    let cores = |place: usize| pod["containers"][place]["cpu"]["usageNanoCores"].clone();
+    assert_eq!((cores(0), cores(1)), (json!(1_000_000_000), json!(1_000_000_000)));
+}
+
 fn tree(used_bytes: u64, inodes: u64) -> TreeUsage {
     TreeUsage { used_bytes, inodes, counted_at: UnixNanos(WALL) }
 }
@@ -257,7 +280,9 @@ fn with_storage(mut sample: NodeSample) -> NodeSample {
     };
     let storage: [(SubjectId, StorageUsage); 2] =
         [(id(&format!("cri-containerd-{WEB_ID}.scope")), web), (id("kubepods-pod1.slice"), pod)];
-    sample.details = Arc::new(Details { storage: Arc::new(storage.into()), ..Details::default() });
+    let cell = DetailsCell::default();
+    cell.update(|details| details.storage = Arc::new(storage.into()));
+    sample.details = cell.get();
     sample
 }
 
