@@ -22,6 +22,7 @@ use crate::config::{AgentConfig, Compat, KeptFiles, LabelNames, LabelSet, Storag
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::details::node::{NodeDetails, NodeRoots};
+use crate::sample::processes::ProcessTable;
 use crate::sample::push_stats::PushStats;
 use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOptions};
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
@@ -120,7 +121,13 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let server = {
         let _entered = runtime.enter();
         let remote = Remote::new(store.clone(), shape);
-        let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
+        let context = Context {
+            store: store.clone(),
+            exposition: exposition.clone(),
+            api: api::answer,
+            remote,
+            processes: ProcessTable::new(&config.procfs),
+        };
         HttpServer::bind(config.listen, context)?
     };
     let api_server = runtime.block_on(api_server::client(config.kubeconfig.as_deref()))?;

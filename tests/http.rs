@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringside::sample::processes::ProcessTable;
 use ringside::store::{Store, StoreWriter, ring};
 use ringside::view::Answer;
 use ringside::view::http::{Context, HttpServer, Limits};
@@ -44,7 +45,8 @@ mod facts {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote { store: store.clone(), shape: Labels::Full.into(), limits: history };
-        let context = Context { store, exposition: exposition.clone(), api, remote };
+        let context =
+            Context { store, exposition: exposition.clone(), api, remote, processes: ProcessTable::default() };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -272,6 +274,27 @@ mod facts {
     }
 
     #[test]
+    fn questions_by_post_are_read_to_their_bound_and_others_are_refused() {
+        let mut server = start();
+        server.tick(2, 1);
+        let (head, _) = server.ask("POST /stats/summary", "Content-Length: 0\r\n");
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/json\r\n"), "{head}");
+        let (head, _) = server.ask("POST /api/v1.3/containers", "Content-Length: 65537\r\n");
+        assert!(head.starts_with("http/1.1 413"), "{head}");
+        for (method, path) in [("POST", "/metrics/resource"), ("PUT", "/stats/summary"), ("DELETE", "/api/v2.0/spec")] {
+            let (head, _) = server.ask(&format!("{method} {path}"), "Content-Length: 0\r\n");
+            assert!(head.starts_with("http/1.1 405") && head.contains("allow: get, head"), "{method} {path}: {head}");
+        }
+        let (head, body) = server.text("GET /metrics/resource", "");
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(body.contains("\nresource_scrape_error "), "{body}");
+        let (head, body) = server.text("GET /api/v2.1/stats?count=x", "");
+        assert!(head.starts_with("http/1.1 400") && body.contains("'count'"), "{head}{body}");
+        let (head, _) = server.text("GET /api/v1.0/machine", "");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+    }
+
+    #[test]
     fn nothing_but_get_and_head_is_allowed_and_long_bodies_are_refused() {
         let server = start();
         let (head, _) = server.ask("POST /metrics", "Content-Length: 0\r\n");
@@ -323,7 +346,7 @@ mod facts {
         let (_, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote::new(store.clone(), Labels::Full);
-        let context = Context { store, exposition, api, remote };
+        let context = Context { store, exposition, api, remote, processes: ProcessTable::default() };
         let error = HttpServer::bind(server.address, context).unwrap_err().to_string();
         assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
     }

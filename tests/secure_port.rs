@@ -71,6 +71,7 @@ fn every_path_is_behind_a_token_that_may_read_nodes_metrics() {
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains("\nnode_") || answer.body.contains("\ncontainer_"), "{}", answer.body);
     assert_eq!(get(address, "/api/v1/node", None, &bearer).status, 200);
+    assert_eq!(get(address, "/metrics/resource", None, &bearer).status, 200);
     // nodes/stats is another right.
     refused(&get(address, "/stats/summary", None, &bearer), 403);
     assert_eq!(get(address, "/no/such/path", None, &bearer).status, 404);

@@ -20,6 +20,7 @@ mod network;
 mod node;
 mod node_sample;
 mod os_release;
+pub mod processes;
 mod sampler;
 mod self_stats;
 mod subject_ids;

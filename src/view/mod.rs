@@ -4,6 +4,8 @@
 //! It never reads the kernel: whatever it shows was read by a tick.
 
 pub mod api;
+pub mod cadvisor;
+pub mod kubelet;
 pub mod query;
 pub mod rates;
 pub mod remote;

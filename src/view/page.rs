@@ -2,7 +2,7 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 14] = [
+const ENDPOINTS: &[(&str, &str)] = &[
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
@@ -20,7 +20,10 @@ const ENDPOINTS: [(&str, &str); 14] = [
         "/api/v1/export?match[]=container_memory_rss",
         "the past of any series of <code>/metrics</code>, as OpenMetrics with timestamps",
     ),
-    ("/openapi.json", "description of that API"),
+    ("/metrics/resource", "what metrics-server asks a kubelet for"),
+    ("/stats/summary", "what a kubelet tells of node and pods"),
+    ("/api/v1.3/containers/", "cAdvisor's API, for its clients: <code>/api/v1.0</code> to <code>/api/v2.1</code>"),
+    ("/openapi.json", "description of <code>/api/v1</code>"),
     ("/livez", "whether the agent works"),
     ("/readyz", "whether it has read the node"),
 ];

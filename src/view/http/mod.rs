@@ -7,11 +7,13 @@
 //! |---|---|
 //! | accept, count, stop | `server.rs`; the loop and the deadlines of one connection are `auth/listen/` |
 //! //! | path → answer | `routes.rs` |
+//! | paths of the kubelet and of cAdvisor | `compat.rs` |
 //! | the same over TLS, for those who may | `secure.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
+mod compat;
 pub mod negotiate;
 mod problem;
 mod routes;
@@ -30,6 +32,7 @@ use super::Answer;
 use super::prometheus::Exposition;
 use super::remote::Remote;
 use crate::auth::listen::Bounds;
+use crate::sample::processes::ProcessTable;
 use crate::store::Store;
 
 /// Answers a request below `/api/` or for `/openapi.json`, given the path and the query as they were sent;
@@ -47,6 +50,8 @@ pub struct Context {
     pub api: Api,
     /// `/api/v1/read` and `/api/v1/export`.
     pub remote: Remote,
+    /// The node's processes, for those answers of other agents' that list them.
+    pub processes: ProcessTable,
 }
 
 /// Bounds on clients.

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::stream::{self, Body};
-use super::{Context, Limits, negotiate, problem};
+use super::{Context, Limits, compat, negotiate, problem};
 use crate::auth::listen::Busy;
 use crate::view::prometheus::agent::Counts;
 use crate::view::prometheus::set::Set;
@@ -30,20 +30,22 @@ const EXPORT: &str = "/api/v1/export";
 /// The routes and what they show.
 #[derive(Debug)]
 pub struct Routes {
-    context: Context,
-    limits: Limits,
-    api: Arc<Semaphore>,
+    pub(super) context: Context,
+    pub(super) limits: Limits,
+    pub(super) api: Arc<Semaphore>,
+    /// Requests for cAdvisor's API, whose answers are the largest.
+    pub(super) cadvisor: Arc<Semaphore>,
     /// Requests for history that are answered, and those that wait for it.
     answering: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
 /// What a route gives: its answer's parts, before the headers that every response has.
-struct Reply {
+pub(super) struct Reply {
     status: u16,
     content_type: &'static str,
     body: Body,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl From<Answer> for Reply {
@@ -82,6 +84,7 @@ impl Routes {
             context,
             limits,
             api: Arc::new(Semaphore::new(API_AT_ONCE)),
+            cadvisor: Arc::new(Semaphore::new(1)),
             answering: Arc::new(Semaphore::new(bounds.at_once)),
             waiting: Semaphore::new(bounds.waiting),
         }
@@ -114,6 +117,9 @@ impl Routes {
     async fn reply(&self, request: Request<Incoming>, peer: IpAddr, busy: &Busy) -> Reply {
         if request.uri().path() == READ {
             return self.read(request, busy).await;
+        }
+        if compat::is_ours(request.uri().path()) {
+            return self.compat(request).await;
         }
         let request = &request;
         let (method, path, query) = (request.method(), request.uri().path(), request.uri().query());
@@ -316,7 +322,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     values(headers, &header::CONTENT_LENGTH).next()?.parse().ok()
 }
 

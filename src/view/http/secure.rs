@@ -46,8 +46,8 @@ impl Gate {
 fn attributes(method: &Method, path: &str, node: &str) -> Attributes {
     let verb = match *method {
         Method::GET | Method::HEAD => "get",
-        // Remote read puts its question into a body.
-        Method::POST if path == super::routes::READ => "get",
+        // These put their question into a body, and change nothing.
+        Method::POST if path == super::routes::READ || super::compat::asks_by_post(path) => "get",
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
@@ -147,6 +147,10 @@ mod tests {
         assert_eq!(asked(Method::GET, "/stats/summary"), "get nodes/stats n1");
         assert_eq!(asked(Method::GET, "/statsy"), "get nodes/metrics n1");
         assert_eq!(asked(Method::POST, "/api/v1/read"), "get nodes/metrics n1");
+        assert_eq!(asked(Method::POST, "/api/v1.3/docker/x"), "get nodes/metrics n1");
+        assert_eq!(asked(Method::POST, "/stats/summary"), "get nodes/stats n1");
+        assert_eq!(asked(Method::POST, "/metrics/resource"), "create nodes/metrics n1");
+        assert_eq!(asked(Method::GET, "/metrics/resource"), "get nodes/metrics n1");
         assert_eq!(asked(Method::POST, "/metrics"), "create nodes/metrics n1");
         assert_eq!(asked(Method::DELETE, "/"), "delete nodes/metrics n1");
     }
