@@ -4,6 +4,7 @@
 //! connected to whom; each part's own module says what it does.
 
 mod cluster;
+pub mod export;
 mod secure;
 
 use std::path::PathBuf;
@@ -77,6 +78,9 @@ pub enum AgentError {
     /// The push cannot start.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// A push to a long-term store cannot start; the text says what to mend.
+    #[error("{0}")]
+    Export(String),
     /// The sampling thread ended by a panic; its message stands on standard error. The agent stops rather than serve
     /// numbers that stand still.
     #[error("the sampling thread has failed; please report the message above")]
@@ -108,7 +112,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
-    let pushed = store.clone();
+    let (pushed, stored) = (store.clone(), store.clone());
     let exposition = Exposition::new(store.clone(), labels(config.labels));
     let server = {
         let _entered = runtime.enter();
@@ -160,6 +164,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     if pushing.is_some() {
         exposition.tell_of_push(told);
     }
+    let exports = export::start(config, node, labels(config.labels), &stored, runtime.handle())?;
+    exposition.tell_of_exports(exports.stats.clone());
 
     let failed = AtomicBool::new(false);
     let served = runtime.block_on(async {
@@ -181,7 +187,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer));
+    drop((pushing, exports, discoverer));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

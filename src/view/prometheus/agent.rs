@@ -14,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{Compression, Format};
+use crate::sample::export_stats::ExportStats;
 use crate::sample::push_stats::PushStats;
 use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
 use crate::store::{Persistence, StoreStats, Tier, TierStats};
@@ -101,6 +102,8 @@ pub struct AgentView {
     pub untracked_scrapes: u64,
     /// What becomes of pushes; `None` for an agent that pushes nowhere.
     pub push: Option<Arc<PushStats>>,
+    /// What becomes of pushes to long-term stores.
+    pub exports: Vec<Arc<ExportStats>>,
 }
 
 /// The agent's own metrics in a format, without the end mark.
@@ -215,6 +218,7 @@ impl Collector for AgentView {
         self.ring(&mut page)?;
         self.answering(&mut page)?;
         self.push.as_ref().map_or(Ok(()), |push| pushes(&mut page, push, self.sample.wall))?;
+        self.exports.iter().try_for_each(|stats| super::exports::encode(&mut page.0, stats, self.sample.wall))?;
         self.process(&mut page)
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod encoder;
+pub mod exports;
 pub mod exposition;
 pub mod families;
 pub mod family;

@@ -4,13 +4,13 @@
 //! that `/metrics` shows and the subjects that its samples come from, ordered by labels. Subjects with one label set (the
 //! instances of a container that was restarted) are one series. No value is read here. Next: [`samples`](super::samples).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::limits::{Limits, RemoteError};
 use super::messages::Label;
 use crate::sample::catalogue::Table;
-use crate::sample::{MachineFacts, Roster, Subject};
+use crate::sample::{MachineFacts, Roster, Subject, SubjectId};
 use crate::store::query::matcher::Matcher;
 use crate::store::{Remembered, Store};
 use crate::units::UnixNanos;
@@ -34,8 +34,8 @@ pub struct Source {
     pub scope: Scope,
     /// What is read from a row.
     pub reading: Reading,
-    /// Whether it had ended when the request came.
-    pub gone: bool,
+    /// Wall clock of its last row, if it had ended when the request came.
+    pub gone: Option<UnixNanos>,
 }
 
 /// One series.
@@ -92,13 +92,13 @@ pub fn select(
     let remembered = store.remembered();
     let wanted =
         |known: &&Remembered| tables.contains(&known.subject.table) && (known.alive || known.last_wall >= since);
-    let (mut roster, mut gone) = (Roster::default(), BTreeSet::new());
+    let (mut roster, mut gone) = (Roster::default(), BTreeMap::new());
     for known in remembered.iter().filter(wanted) {
         if let Some(subjects) = roster.subjects_mut(known.subject.table) {
             subjects.push(Arc::clone(&known.subject));
         }
         if !known.alive {
-            gone.insert(known.subject.id);
+            gone.insert(known.subject.id, known.last_wall);
         }
     }
     let roster = Arc::new(roster);
@@ -146,10 +146,10 @@ fn source(
     table: Table,
     entry: &Entry,
     reading: Reading,
-    gone: &BTreeSet<crate::sample::SubjectId>,
+    gone: &BTreeMap<SubjectId, UnixNanos>,
 ) -> Option<Source> {
     let subject = Arc::clone(roster.subjects(table).get(entry.row)?);
-    let gone = gone.contains(&subject.id);
+    let gone = gone.get(&subject.id).copied();
     Some(Source { subject, scope: entry.scope, reading, gone })
 }
 
@@ -185,7 +185,8 @@ fn fit_name(matchers: &[Matcher], name: &str) -> bool {
     matchers.iter().filter(|matcher| matcher.label() == NAME).all(|matcher| matcher.fits(name))
 }
 
-fn fit(matchers: &[Matcher], labels: &[Label]) -> bool {
+/// Whether a label set fits all matchers; a label that is absent is the empty one.
+pub fn fit(matchers: &[Matcher], labels: &[Label]) -> bool {
     matchers.iter().all(|matcher| {
         let label = labels.iter().find(|label| label.name == matcher.label());
         matcher.fits(label.map_or("", |label| &label.value))
