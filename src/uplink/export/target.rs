@@ -81,6 +81,8 @@ enum Way {
         is_fixed: bool,
         /// A request of this version was taken.
         is_certain: bool,
+        /// Version 1.0 is spoken because of a 400, which may have been about the samples.
+        is_doubtful: bool,
     },
     OtlpHttp(Http, Format),
     OtlpGrpc(GrpcExport, Format),
@@ -99,6 +101,7 @@ impl Target {
                 version: version.unwrap_or(Version::V2),
                 is_fixed: version.is_some(),
                 is_certain: false,
+                is_doubtful: false,
             },
             Protocol::OtlpHttp(resource) => {
                 Way::OtlpHttp(Http::new(endpoint, address), Format::Otlp { resource, is_gzip: true })
@@ -113,8 +116,8 @@ impl Target {
     #[cfg(test)]
     pub fn with_timeout(self, whole: std::time::Duration) -> Self {
         Self(match self.0 {
-            Way::RemoteWrite { http, version, is_fixed, is_certain } => {
-                Way::RemoteWrite { http: http.with_timeout(whole), version, is_fixed, is_certain }
+            Way::RemoteWrite { http, version, is_fixed, is_certain, is_doubtful } => {
+                Way::RemoteWrite { http: http.with_timeout(whole), version, is_fixed, is_certain, is_doubtful }
             }
             Way::OtlpHttp(http, format) => Way::OtlpHttp(http.with_timeout(whole), format),
             other @ Way::OtlpGrpc(..) => other,
@@ -130,11 +133,21 @@ impl Target {
         }
     }
 
+    /// The bodies of a window are done with. A 400 to 2.0 that was answered to 1.0 as well was about the samples and not
+    /// about the version: 2.0 is tried again with the next window.
+    pub fn end_window(&mut self) {
+        if let Way::RemoteWrite { version, is_doubtful, is_certain: false, .. } = &mut self.0
+            && std::mem::take(is_doubtful)
+        {
+            *version = Version::V2;
+        }
+    }
+
     /// Sends one body. After [`Outcome::Unsupported`] it takes another [`format`](Self::format), unless its version is
     /// fixed: then that is a refusal.
     pub async fn send(&mut self, body: &Body) -> Outcome {
         match &mut self.0 {
-            Way::RemoteWrite { http, version, is_fixed, is_certain } => {
+            Way::RemoteWrite { http, version, is_fixed, is_certain, is_doubtful } => {
                 let headers =
                     [(CONTENT_TYPE, version.content_type()), (CONTENT_ENCODING, "snappy"), (VERSION, version.header())];
                 let outcome = match http.post(body.bytes.clone(), &headers).await {
@@ -150,6 +163,7 @@ impl Target {
                     Outcome::Unsupported { status, told } => {
                         *version = Version::V1;
                         *is_certain = false;
+                        *is_doubtful = status == 400;
                         Outcome::Unsupported { status, told }
                     }
                     outcome => {

@@ -94,6 +94,7 @@ pub async fn run<S: Source>(mut exporter: Exporter<S>, mut target: Target) {
             due = now;
             continue;
         }
+        target.end_window();
         exporter.cursor.done(prepared.series);
         let done = u64::try_from(exporter.cursor.done_ms()).unwrap_or(0);
         exporter.stats.set_cursor(UnixNanos(done.saturating_mul(1_000_000)));
