@@ -59,6 +59,8 @@ impl Store {
 
     fn start_again(&mut self) {
         let (address, data) = (self.address, self.folder.join("data"));
+        // Each run has a log, and a status when it has ended.
+        let log_folder = tempfile::tempdir_in(&self.folder).unwrap().keep();
         let process = match self.kind {
             Kind::Prometheus => {
                 let config = self.folder.join("prometheus.yml");
@@ -75,7 +77,7 @@ impl Store {
                 .args(["-search.disableCache", "-search.latencyOffset=0s", "-memory.allowedBytes=64MB"])
                 .arg("-search.maxSamplesPerQuery=100000000"),
         }
-        .start(&self.folder);
+        .start(&log_folder);
         let path = if self.kind == Kind::Prometheus { "/-/ready" } else { "/health" };
         process.wait_until("200 from the store", Duration::from_secs(60), || match http::get(address, path, &[])? {
             response if response.status == 200 => Ok(()),

@@ -203,7 +203,7 @@ pub fn series(name: &'static str, kind: Kind, pod: &str, values: &[f64]) -> Seri
     let timestamps = (0..).map(|tick: i64| AT + tick * 1000);
     Series {
         meta: Arc::new(Meta { name, help: "What it says.", kind, unit }),
-        labels: [(NAME, name), ("empty", ""), ("pod", pod)].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+        labels: [(NAME, name), ("cpu", "total"), ("pod", pod)].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
         started_ms: Some(AT - 60_000),
         samples: timestamps.zip(values).map(|(timestamp_ms, value)| Sample { timestamp_ms, value: *value }).collect(),
     }
@@ -264,7 +264,7 @@ fn requests_are_bounded_and_no_series_is_divided() {
 fn a_message_of_any_length_has_its_length_before_it() {
     for length in [0usize, 1, 127, 128, 16_383, 16_384, 3_000_000] {
         let mut proto = Proto::default();
-        proto.message(3, |inner| inner.0.resize(length, 7));
+        proto.message(3, |inner| inner.0.extend(std::iter::repeat_n(7, length)));
         proto.integer(4, 1);
         let read = fields(&proto.0);
         assert_eq!(read[0], (3, Field::Bytes(&vec![7; length])));
@@ -302,7 +302,7 @@ fn otlp_is_read_by_opentelemetrys_own_types() {
     for point in &sum.data_points {
         assert_eq!(point.start_time_unix_nano, (AT - 60_000).unsigned_abs() * 1_000_000);
         let keys: Vec<_> = point.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        assert_eq!(keys, ["empty", "pod"], "the name stands at the metric");
+        assert_eq!(keys, ["cpu", "pod"], "the name stands at the metric");
     }
 }
 

@@ -451,6 +451,7 @@ mod tests {
             scrapers: 0,
             untracked_scrapes: 0,
             push: None,
+            exports: Vec::new(),
         };
         encode(view, Format::Text).unwrap()
     }
@@ -500,6 +501,7 @@ mod tests {
             scrapers: 0,
             untracked_scrapes: 0,
             push: Some(Arc::new(push)),
+            exports: Vec::new(),
         };
         let text = encode(view, Format::Text).unwrap();
         for line in [

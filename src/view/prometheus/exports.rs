@@ -75,3 +75,52 @@ impl<T: EncodeGaugeValue> Gauge for T {
 fn seconds(units: u64, per_second: f64) -> f64 {
     units as f64 / per_second
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::collector::Collector;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::sample::export_stats::ExportResult;
+
+    #[derive(Debug)]
+    struct One(ExportStats);
+
+    impl Collector for One {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            super::encode(&mut encoder, &self.0, UnixNanos(100_000_000_000))
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_push_is_told_with_its_target() {
+        let stats = ExportStats::new("ringside_otlp", "here:4318".to_owned());
+        stats.requested(ExportResult::Accepted, 200);
+        stats.requested(ExportResult::Busy, 429);
+        stats.sent(70, 900, UnixNanos(99_500_000_000));
+        stats.failed(8);
+        stats.dropped(9);
+        stats.lost(1_500);
+        stats.set_cursor(UnixNanos(88_000_000_000));
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(One(stats)));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode_registry(&mut text, &registry).unwrap();
+        for line in [
+            "ringside_otlp_requests_total{target=\"here:4318\",result=\"accepted\"} 1",
+            "ringside_otlp_requests_total{target=\"here:4318\",result=\"busy\"} 1",
+            "ringside_otlp_samples_total{target=\"here:4318\",result=\"sent\"} 70",
+            "ringside_otlp_samples_total{target=\"here:4318\",result=\"failed\"} 8",
+            "ringside_otlp_samples_total{target=\"here:4318\",result=\"dropped\"} 9",
+            "ringside_otlp_bytes_total{target=\"here:4318\"} 900",
+            "ringside_otlp_lost_seconds_total{target=\"here:4318\"} 1.5",
+            "ringside_otlp_cursor_lag_seconds{target=\"here:4318\"} 12.0",
+            "ringside_otlp_last_success_timestamp_seconds{target=\"here:4318\"} 99.5",
+            "ringside_otlp_last_status{target=\"here:4318\"} 429",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
+        }
+        assert!(!text.contains("redirected"), "what never happened is left out");
+    }
+}

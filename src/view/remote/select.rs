@@ -70,7 +70,15 @@ pub fn answered() -> impl Iterator<Item = &'static Family> {
 }
 
 fn reading(series: &Series) -> Option<Reading> {
-    Reading::of(series.value, series.rows.table()?)
+    Reading::of(series.value, table(series.rows)?)
+}
+
+/// The table whose rows a series is read from. What is said of the machine stands where there is a row of the node.
+const fn table(rows: Rows) -> Option<Table> {
+    match rows {
+        Rows::Machine | Rows::NodeInfo => Some(Table::Node),
+        rows => rows.table(),
+    }
 }
 
 /// Finds the series that fit all matchers of one of `selectors`. Subjects that ended before `since` are left out.
@@ -106,13 +114,15 @@ pub fn select(
     let mut series = Vec::new();
     for family in families {
         for one in family.series {
-            let (Some(table), Some(reading)) = (one.rows.table(), reading(one)) else { continue };
+            let (Some(table), Some(reading)) = (table(one.rows), reading(one)) else { continue };
             for entry in layout.entries(one.rows).iter().filter(|entry| one.scope.meets(entry.scope)) {
                 let labels = label_set(family, layout.block(entry), one.labels);
                 if !selectors.iter().any(|matchers| fit(matchers, &labels)) {
                     continue;
                 }
-                let Some(source) = source(&roster, table, entry, reading, &gone) else { continue };
+                let row =
+                    if one.rows.table().is_some() { entry.row } else { roster.subjects(table).len().saturating_sub(1) };
+                let Some(source) = source(&roster, (table, row), entry, reading, &gone) else { continue };
                 if series.len() >= limits.series {
                     return Err(RemoteError::TooManySeries { most: limits.series });
                 }
@@ -134,7 +144,7 @@ pub fn select(
 /// The tables whose subjects decide which series of a family there are, and under which labels.
 fn tables_of(series: &Series) -> Vec<Table> {
     let mut tables = vec![Table::Cgroup];
-    tables.extend(series.rows.table().filter(|_| reading(series).is_some()));
+    tables.extend(table(series.rows).filter(|_| reading(series).is_some()));
     if series.rows == Rows::RootDisksWithoutCgroup {
         tables.push(Table::Device);
     }
@@ -143,12 +153,12 @@ fn tables_of(series: &Series) -> Vec<Table> {
 
 fn source(
     roster: &Roster,
-    table: Table,
+    (table, row): (Table, usize),
     entry: &Entry,
     reading: Reading,
     gone: &BTreeMap<SubjectId, UnixNanos>,
 ) -> Option<Source> {
-    let subject = Arc::clone(roster.subjects(table).get(entry.row)?);
+    let subject = Arc::clone(roster.subjects(table).get(row)?);
     let gone = gone.get(&subject.id).copied();
     Some(Source { subject, scope: entry.scope, reading, gone })
 }
