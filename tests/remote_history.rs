@@ -141,6 +141,7 @@ mod facts {
             scrapers: 0,
             untracked_scrapes: 0,
             push: None,
+            exports: Vec::new(),
         };
         let page = agent::encode(view, Format::Text).unwrap();
         let shown: BTreeMap<&str, f64> = page
