@@ -112,9 +112,9 @@ impl Store {
                 let path = format!("/api/v1/export?match[]={}", percent_encode(name));
                 let response = http::get(self.address, &path, &[]).unwrap();
                 let read = |line: &str| {
-                    let one: serde_json::Value = serde_json::from_str(line).unwrap();
+                    // An end mark is exported as a word that JSON does not know.
+                    let one: serde_json::Value = serde_json::from_str(&line.replace("NaN", "null")).unwrap();
                     let times = one["timestamps"].as_array().unwrap().iter().map(|at| at.as_i64().unwrap());
-                    // An end mark is exported as null.
                     let values = one["values"].as_array().unwrap().iter().map(|value| value.as_f64());
                     let samples = times.zip(values).filter_map(|(at, value)| Some((at, value?)));
                     (labels(&one["metric"]), samples.collect())
