@@ -5,6 +5,7 @@
 
 mod cluster;
 mod details;
+pub mod export;
 mod secure;
 mod storage;
 
@@ -81,6 +82,9 @@ pub enum AgentError {
     /// The push cannot start.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// A push to a long-term store cannot start; the text says what to mend.
+    #[error("{0}")]
+    Export(String),
     /// The sampling thread ended by a panic; its message stands on standard error. The agent stops rather than serve
     /// numbers that stand still.
     #[error("the sampling thread has failed; please report the message above")]
@@ -112,7 +116,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
-    let pushed = store.clone();
+    let (pushed, stored) = (store.clone(), store.clone());
     let shape = shape(config);
     let exposition = Exposition::with_sets(store.clone(), shape.clone(), config.metrics);
     if config.label_names == LabelNames::Utf8 {
@@ -120,7 +124,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     }
     let server = {
         let _entered = runtime.enter();
-        let remote = Remote::new(store.clone(), shape);
+        let remote = Remote::new(store.clone(), shape.clone());
         let context = Context {
             store: store.clone(),
             exposition: exposition.clone(),
@@ -180,6 +184,8 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     if pushing.is_some() {
         exposition.tell_of_push(told);
     }
+    let exports = export::start(config, node, &shape, &stored, runtime.handle())?;
+    exposition.tell_of_exports(exports.stats.clone());
 
     let failed = AtomicBool::new(false);
     let served = runtime.block_on(async {
@@ -201,7 +207,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, storage, discoverer, node_details, reading));
+    drop((pushing, exports, storage, discoverer, node_details, reading));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

@@ -142,6 +142,7 @@ mod facts {
             untracked_scrapes: 0,
             rollups_left_out: 0,
             push: None,
+            exports: Vec::new(),
         };
         let page = String::from_utf8(agent::encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();
         let shown: BTreeMap<&str, f64> = page

@@ -7,6 +7,7 @@
 
 pub mod aggregator;
 mod error;
+mod export;
 mod file;
 mod settings;
 mod value;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
+pub use export::{ExportConfig, OtlpConfig, OtlpProtocol, RemoteWriteConfig, RemoteWriteVersion};
 pub use settings::{AgentFlags, SETTINGS, Setting};
 pub use value::{
     Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice,
@@ -112,6 +114,10 @@ pub struct AgentConfig {
     pub push_token_file: PathBuf,
     /// Certificates that the direct route trusts.
     pub push_ca_file: PathBuf,
+    /// Push by remote write, if it is wanted.
+    pub remote_write: Option<RemoteWriteConfig>,
+    /// Push by OTLP, if it is wanted.
+    pub otlp: Option<OtlpConfig>,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// Least severe level that is logged.
@@ -268,6 +274,8 @@ impl<'a> Layers<'a> {
             push_url: self.parsed("push-url", value::https_url)?,
             push_token_file: self.parsed("push-token-file", value::file)?,
             push_ca_file: self.parsed("push-ca-file", value::file)?,
+            remote_write: self.remote_write()?,
+            otlp: self.otlp()?,
             log_format: self.parsed("log-format", value::word)?,
             log_level: self.parsed("log-level", value::word)?,
             node_name: self.one("node-name").map(|_| self.parsed("node-name", value::node_name)).transpose()?,

@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod derived;
 pub mod details;
+pub mod export_stats;
 pub mod push_stats;
 pub mod row;
 pub mod sets;

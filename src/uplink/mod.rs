@@ -5,13 +5,15 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | what is new in the ring goes out | [`push`] |
+//! | what is new in the ring goes out to the aggregator | [`push`] |
+//! | … and to long-term stores | [`export`] |
 //! | snapshots as bodies of pushes, and back | [`wire`] |
 //! | who is in the cluster | [`directory`] |
 //! | a push that arrived, believed or refused | [`receive`] |
 //! | replicas among themselves | [`peers`] |
 
 pub mod directory;
+pub mod export;
 #[cfg(test)]
 mod model_tests;
 pub mod peers;

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::protobuf::page::push_page;
 use super::{Compression, Format, Pick};
+use crate::sample::export_stats::ExportStats;
 use crate::sample::push_stats::PushStats;
 use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
 use crate::store::{Persistence, StoreStats, Tier, TierStats};
@@ -104,6 +105,8 @@ pub struct AgentView {
     pub rollups_left_out: u64,
     /// What becomes of pushes; `None` for an agent that pushes nowhere.
     pub push: Option<Arc<PushStats>>,
+    /// What becomes of pushes to long-term stores.
+    pub exports: Vec<Arc<ExportStats>>,
 }
 
 /// The agent's own metrics in a format, without the end mark.
@@ -224,6 +227,7 @@ impl Collector for AgentView {
         self.ring(&mut page)?;
         self.answering(&mut page)?;
         self.push.as_ref().map_or(Ok(()), |push| pushes(&mut page, push, self.sample.wall))?;
+        self.exports.iter().try_for_each(|stats| super::exports::encode(&mut page.0, stats, self.sample.wall))?;
         self.process(&mut page)
     }
 }
@@ -462,6 +466,7 @@ mod tests {
             untracked_scrapes: 0,
             rollups_left_out: 0,
             push: None,
+            exports: Vec::new(),
         };
         String::from_utf8(encode(view, Format::Text, &Pick::default()).unwrap()).unwrap()
     }
@@ -512,6 +517,7 @@ mod tests {
             untracked_scrapes: 0,
             rollups_left_out: 0,
             push: Some(Arc::new(push)),
+            exports: Vec::new(),
         };
         let text = String::from_utf8(encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();
         for line in [

@@ -23,6 +23,7 @@ use super::set::Sets;
 use super::sink::Sink;
 use super::{Compression, Format, Labels, Pick, Shape, encoder};
 use crate::sample::NodeSample;
+use crate::sample::export_stats::ExportStats;
 use crate::sample::push_stats::PushStats;
 use crate::store::Store;
 
@@ -117,6 +118,7 @@ struct Inner {
     live_bytes: Arc<AtomicUsize>,
     max_live_bytes: usize,
     push: OnceLock<Arc<PushStats>>,
+    exports: OnceLock<Vec<Arc<ExportStats>>>,
 }
 
 /// The expositions of one store. Cheap to clone.
@@ -166,6 +168,7 @@ impl Exposition {
             live_bytes: Arc::default(),
             max_live_bytes,
             push: OnceLock::new(),
+            exports: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -197,6 +200,11 @@ impl Exposition {
     /// Shows what becomes of pushes as well. Without this call, or when it is called again, nothing changes.
     pub fn tell_of_push(&self, stats: Arc<PushStats>) {
         let _told_before = self.inner.push.set(stats);
+    }
+
+    /// Shows what becomes of pushes to long-term stores as well. When it is called again, nothing changes.
+    pub fn tell_of_exports(&self, stats: Vec<Arc<ExportStats>>) {
+        let _told_before = self.inner.exports.set(stats);
     }
 
     /// What this view counts about itself.
@@ -377,6 +385,7 @@ impl Inner {
             untracked_scrapes,
             rollups_left_out,
             push: self.push.get().cloned(),
+            exports: self.exports.get().cloned().unwrap_or_default(),
         };
         if plan.agent {
             let own = agent::encode(view, ask.format, &ask.pick).map_err(|error| failed(&error))?;

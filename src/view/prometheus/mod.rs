@@ -21,6 +21,7 @@ pub mod blocks;
 pub mod distributions;
 pub mod encoder;
 pub mod escaping;
+pub mod exports;
 pub mod exposition;
 pub mod families;
 pub mod family;

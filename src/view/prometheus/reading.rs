@@ -1,11 +1,12 @@
 //! One value of one row: the functions that `/metrics` and history share, so that a number is the same in both.
 //!
 //! In: a family's [`Value`] and a row, of the newest sample or out of the ring. Out: a [`Number`], or `None` where the row
-//! has no series. What is not in a row (maxima, tallies, the machine) has no [`Reading`]. Next:
+//! has no series. What is not in a row (maxima, tallies) has no [`Reading`]. Next:
 //! [`encoder`](super::encoder) and `view/remote`.
 
 use super::family::{Sight, Value};
 use super::number::{Number, places};
+use crate::sample::MachineFacts;
 use crate::sample::catalogue::{CgroupColumn, Table};
 use crate::sample::row::{Cell, Column, RowRef};
 
@@ -20,6 +21,8 @@ pub enum Reading {
     LimitOrZero(usize),
     /// A function of the row.
     Computed(fn(&Sight<'_>) -> Option<Number>),
+    /// A function of the machine, wherever there is a row.
+    Machine(fn(&MachineFacts) -> Option<u64>),
     /// 1 wherever there is a row.
     One,
 }
@@ -36,6 +39,7 @@ impl Reading {
             Value::LimitOrZero(column) => Some(Self::LimitOrZero(column)),
             Value::Computed(function) => Some(Self::Computed(function)),
             Value::One => Some(Self::One),
+            Value::Machine(function) => Some(Self::Machine(function)),
             Value::Present(_)
             | Value::Detail(_)
             | Value::MachineDetail(_)
@@ -43,7 +47,6 @@ impl Reading {
             | Value::Distribution(_)
             | Value::TimeToLimit
             | Value::Sum(..)
-            | Value::Machine(_)
             | Value::Tally(..)
             | Value::TallyExits
             | Value::TallyCpu => None,
@@ -65,6 +68,7 @@ impl Reading {
                 Cell::Absent => None,
             },
             Self::Computed(function) => function(&sight()?),
+            Self::Machine(function) => function(sight()?.machine).map(Number::integer),
             Self::One => Some(Number::integer(1)),
         }
     }
@@ -76,7 +80,7 @@ impl Reading {
             Self::Decimal(column, _) | Self::LimitOrZero(column) => Some(vec![column]),
             Self::WithQuota(column, _) => Some(vec![column, CgroupColumn::CpuQuotaUsec.index()]),
             Self::Computed(_) => None,
-            Self::One => Some(Vec::new()),
+            Self::Machine(_) | Self::One => Some(Vec::new()),
         }
     }
 }

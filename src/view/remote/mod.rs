@@ -10,6 +10,7 @@
 //! | their samples | [`samples`] |
 //! | remote read | `read.rs`, `messages.rs`, `chunk.rs` |
 //! | OpenMetrics with timestamps | `export.rs` |
+//! | what is new, for a push | [`tail`] |
 //! | bounds and refusals | [`limits`] |
 //!
 //! A container's labels are those that are known of it now, over its whole history. What has ended is answered for as
@@ -24,6 +25,7 @@ pub mod messages;
 pub mod read;
 pub mod samples;
 pub mod select;
+pub mod tail;
 
 pub use export::Export;
 pub use limits::{Limits, RemoteError};

@@ -9,12 +9,12 @@ use std::ops::RangeInclusive;
 
 use super::messages::Sample;
 use super::select::{Selected, Selection, Source};
-use crate::store::Store;
+use crate::store::{Observed, Store};
 use crate::units::UnixNanos;
 use crate::view::prometheus::family::Sight;
 
 /// The float that Prometheus takes for the end of a series. As a value it means nothing.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
@@ -31,13 +31,38 @@ pub fn walls(range: &RangeMs) -> Option<(UnixNanos, UnixNanos)> {
     (!range.is_empty()).then_some((UnixNanos(start.saturating_mul(NANOS_PER_MS)), UnixNanos(end)))
 }
 
-fn milliseconds(wall: UnixNanos) -> i64 {
+/// Milliseconds of an instant.
+#[must_use]
+pub fn milliseconds(wall: UnixNanos) -> i64 {
     i64::try_from(wall.millis()).unwrap_or(i64::MAX)
 }
 
-struct Read {
-    sample: Sample,
-    read_at: u64,
+/// A sample and when it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// The sample.
+    pub sample: Sample,
+    /// Monotonic nanoseconds.
+    pub read_at: u64,
+}
+
+/// The samples of a series, ascending. The clock may have been set back, and two instances of a container may share a
+/// tick. Of two samples with one timestamp the one that was read later is the truth, and of those of one instant the last
+/// source's.
+#[must_use]
+pub fn ascending(mut read: Vec<Read>) -> Vec<Sample> {
+    let follows = |pair: &[Read]| matches!(pair, [one, next] if one.sample.timestamp < next.sample.timestamp);
+    if !read.windows(2).all(follows) {
+        read.sort_by_key(|read| (read.sample.timestamp, read.read_at));
+    }
+    let mut samples: Vec<Sample> = Vec::with_capacity(read.len() + 1);
+    for Read { sample, .. } in read {
+        match samples.last_mut() {
+            Some(last) if last.timestamp == sample.timestamp => *last = sample,
+            _ => samples.push(sample),
+        }
+    }
+    samples
 }
 
 impl Selection {
@@ -49,27 +74,14 @@ impl Selection {
         for source in &series.sources {
             self.read_source(store, source, start, end, &mut read);
         }
-        // The clock may have been set back, and two instances of a container may share a tick. Of two samples with one
-        // timestamp the one that was read later is the truth, and of those of one instant the last source's.
-        let ascending = |pair: &[Read]| matches!(pair, [one, next] if one.sample.timestamp < next.sample.timestamp);
-        if !read.windows(2).all(ascending) {
-            read.sort_by_key(|read| (read.sample.timestamp, read.read_at));
-        }
-        let mut samples: Vec<Sample> = Vec::with_capacity(read.len() + 1);
-        for Read { sample, .. } in read {
-            match samples.last_mut() {
-                Some(last) if last.timestamp == sample.timestamp => *last = sample,
-                _ => samples.push(sample),
-            }
-        }
-        samples
+        ascending(read)
     }
 
     /// The mark that ends a series whose subjects are all gone: without it PromQL would go on showing its last value for
     /// minutes. It stands where the first scrape would have missed the series, if that is in the range.
     #[must_use]
     pub fn end_mark(&self, series: &Selected, samples: &[Sample], range: &RangeMs) -> Option<Sample> {
-        let last = samples.last().filter(|_| series.sources.iter().all(|source| source.gone))?;
+        let last = samples.last().filter(|_| series.sources.iter().all(|source| source.gone.is_some()))?;
         let interval = i64::try_from(self.interval_nanos / NANOS_PER_MS).unwrap_or(i64::MAX).max(1);
         let timestamp = last.timestamp.saturating_add(interval);
         range.contains(&timestamp).then_some(Sample { value: f64::from_bits(STALE), timestamp })
@@ -79,20 +91,25 @@ impl Selection {
         let columns = source.reading.columns();
         // A subject that has aged out since it was listed has no samples any more.
         let _aged_out = store.rows(source.subject.id, columns.as_deref(), start, end, |observed| {
-            let sight = || {
-                Some(Sight {
-                    wall: observed.wall,
-                    machine: &self.machine,
-                    subject: &source.subject,
-                    row: observed.row,
-                    scope: source.scope,
-                    formula: self.formula,
-                })
-            };
-            if let Some(number) = source.reading.read(&observed.row, sight) {
-                let sample = Sample { timestamp: milliseconds(observed.wall), value: number.to_f64() };
-                read.push(Read { sample, read_at: observed.row.read_at.0 });
-            }
+            read.extend(self.sample(source, &observed));
         });
+    }
+
+    /// What one row says of one of its series.
+    #[must_use]
+    pub fn sample(&self, source: &Source, observed: &Observed<'_>) -> Option<Read> {
+        let sight = || {
+            Some(Sight {
+                wall: observed.wall,
+                machine: &self.machine,
+                subject: &source.subject,
+                row: observed.row,
+                scope: source.scope,
+                formula: self.formula,
+            })
+        };
+        let number = source.reading.read(&observed.row, sight)?;
+        let sample = Sample { timestamp: milliseconds(observed.wall), value: number.to_f64() };
+        Some(Read { sample, read_at: observed.row.read_at.0 })
     }
 }

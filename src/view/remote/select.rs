@@ -4,13 +4,13 @@
 //! that `/metrics` shows and the subjects that its samples come from, ordered by labels. Subjects with one label set (the
 //! instances of a container that was restarted) are one series. No value is read here. Next: [`samples`](super::samples).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::limits::{Limits, RemoteError};
 use super::messages::Label;
 use crate::sample::catalogue::Table;
-use crate::sample::{MachineFacts, Roster, Subject};
+use crate::sample::{MachineFacts, Roster, Subject, SubjectId};
 use crate::store::query::matcher::Matcher;
 use crate::store::{Remembered, Store};
 use crate::units::UnixNanos;
@@ -34,8 +34,8 @@ pub struct Source {
     pub scope: Scope,
     /// What is read from a row.
     pub reading: Reading,
-    /// Whether it had ended when the request came.
-    pub gone: bool,
+    /// Wall clock of its last row, if it had ended when the request came.
+    pub gone: Option<UnixNanos>,
 }
 
 /// One series.
@@ -70,7 +70,15 @@ pub fn answered() -> impl Iterator<Item = &'static Family> {
 }
 
 fn reading(series: &Series) -> Option<Reading> {
-    Reading::of(series.value, series.rows.table()?)
+    Reading::of(series.value, table(series.rows)?)
+}
+
+/// The table whose rows a series is read from. What is said of the machine stands where there is a row of the node.
+const fn table(rows: Rows) -> Option<Table> {
+    match rows {
+        Rows::Machine | Rows::NodeInfo => Some(Table::Node),
+        rows => rows.table(),
+    }
 }
 
 /// Finds the series that fit all matchers of one of `selectors`. Subjects that ended before `since` are left out.
@@ -92,13 +100,13 @@ pub fn select(
     let remembered = store.remembered();
     let wanted =
         |known: &&Remembered| tables.contains(&known.subject.table) && (known.alive || known.last_wall >= since);
-    let (mut roster, mut gone) = (Roster::default(), BTreeSet::new());
+    let (mut roster, mut gone) = (Roster::default(), BTreeMap::new());
     for known in remembered.iter().filter(wanted) {
         if let Some(subjects) = roster.subjects_mut(known.subject.table) {
             subjects.push(Arc::clone(&known.subject));
         }
         if !known.alive {
-            gone.insert(known.subject.id);
+            gone.insert(known.subject.id, known.last_wall);
         }
     }
     let roster = Arc::new(roster);
@@ -106,13 +114,15 @@ pub fn select(
     let mut series = Vec::new();
     for family in families {
         for one in family.series {
-            let (Some(table), Some(reading)) = (one.rows.table(), reading(one)) else { continue };
+            let (Some(table), Some(reading)) = (table(one.rows), reading(one)) else { continue };
             for entry in layout.entries(one.rows).iter().filter(|entry| one.scope.meets(entry.scope)) {
                 let labels = label_set(family, layout.block(entry), one.labels);
                 if !selectors.iter().any(|matchers| fit(matchers, &labels)) {
                     continue;
                 }
-                let Some(source) = source(&roster, table, entry, reading, &gone) else { continue };
+                let row =
+                    if one.rows.table().is_some() { entry.row } else { roster.subjects(table).len().saturating_sub(1) };
+                let Some(source) = source(&roster, (table, row), entry, reading, &gone) else { continue };
                 if series.len() >= limits.series {
                     return Err(RemoteError::TooManySeries { most: limits.series });
                 }
@@ -134,7 +144,7 @@ pub fn select(
 /// The tables whose subjects decide which series of a family there are, and under which labels.
 fn tables_of(series: &Series) -> Vec<Table> {
     let mut tables = vec![Table::Cgroup];
-    tables.extend(series.rows.table().filter(|_| reading(series).is_some()));
+    tables.extend(table(series.rows).filter(|_| reading(series).is_some()));
     if series.rows == Rows::RootDisksWithoutCgroup {
         tables.push(Table::Device);
     }
@@ -143,13 +153,13 @@ fn tables_of(series: &Series) -> Vec<Table> {
 
 fn source(
     roster: &Roster,
-    table: Table,
+    (table, row): (Table, usize),
     entry: &Entry,
     reading: Reading,
-    gone: &BTreeSet<crate::sample::SubjectId>,
+    gone: &BTreeMap<SubjectId, UnixNanos>,
 ) -> Option<Source> {
-    let subject = Arc::clone(roster.subjects(table).get(entry.row)?);
-    let gone = gone.contains(&subject.id);
+    let subject = Arc::clone(roster.subjects(table).get(row)?);
+    let gone = gone.get(&subject.id).copied();
     Some(Source { subject, scope: entry.scope, reading, gone })
 }
 
@@ -185,7 +195,8 @@ fn fit_name(matchers: &[Matcher], name: &str) -> bool {
     matchers.iter().filter(|matcher| matcher.label() == NAME).all(|matcher| matcher.fits(name))
 }
 
-fn fit(matchers: &[Matcher], labels: &[Label]) -> bool {
+/// Whether a label set fits all matchers; a label that is absent is the empty one.
+pub fn fit(matchers: &[Matcher], labels: &[Label]) -> bool {
     matchers.iter().all(|matcher| {
         let label = labels.iter().find(|label| label.name == matcher.label());
         matcher.fits(label.map_or("", |label| &label.value))
