@@ -24,6 +24,7 @@ use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOpti
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
 use crate::uplink::push::PushError;
 use crate::view::api;
+use crate::view::events::{self, EventLog};
 use crate::view::http::{Context, HttpError, HttpServer};
 use crate::view::prometheus::{Exposition, Labels};
 use crate::view::remote::Remote;
@@ -110,10 +111,13 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .build()?;
     let pushed = store.clone();
     let exposition = Exposition::new(store.clone(), labels(config.labels));
+    let happened = EventLog::new(config.events_kept);
+    let followed = store.clone();
     let server = {
         let _entered = runtime.enter();
         let remote = Remote::new(store.clone(), labels(config.labels));
-        let context = Context { store: store.clone(), exposition: exposition.clone(), api: api::answer, remote };
+        let (store, exposition, events) = (store.clone(), exposition.clone(), happened.clone());
+        let context = Context { store, exposition, api: api::answer, remote, events };
         HttpServer::bind(config.listen, context)?
     };
     let api_server = runtime.block_on(api_server::client(config.kubeconfig.as_deref()))?;
@@ -124,7 +128,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
 
     let files = FileShares::new(config.kept_files);
     let details = Arc::new(DetailsCell::default());
-    let (found, events) = mpsc::sync_channel(EVENTS_CAP);
+    let (found, discoveries) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
         procfs: config.procfs.clone(),
@@ -142,7 +146,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     std::thread::Builder::new().name("ringside-tick".into()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
-        sampler.run(&events, &stopping, |sample| writer.append(sample));
+        sampler.run(&discoveries, &stopping, |sample| writer.append(sample));
     })?;
     let mut options = discover_options(config, &files);
     options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
@@ -167,15 +171,26 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let follower = tokio::spawn(exposition.follow(async {
             let _ = follow_until.await;
         }));
+        let (stop_events, events_until) = tokio::sync::oneshot::channel::<()>();
+        let told = events::follow(followed, happened.clone(), config.log_events, async {
+            let _ = events_until.await;
+        });
+        let told = tokio::spawn(told);
         let (stop_secure, secure_until) = tokio::sync::oneshot::channel::<()>();
         let secure = secure.map(|secure| {
             tokio::spawn(secure.serve(async {
                 let _ = secure_until.await;
             }))
         });
-        let served = server.serve(shutdown(sampler_ended, &failed)).await;
-        drop((stop_following, stop_secure));
+        let stopped = async {
+            shutdown(sampler_ended, &failed).await;
+            // Streams of events have no end of their own, and would be waited for.
+            happened.close();
+        };
+        let served = server.serve(stopped).await;
+        drop((stop_following, stop_secure, stop_events));
         let _ = follower.await;
+        let _ = told.await;
         if let Some(secure) = secure {
             let _ = secure.await;
         }

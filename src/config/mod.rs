@@ -66,6 +66,8 @@ pub struct AgentConfig {
     pub cri_sockets: Vec<SocketChoice>,
     /// The most cgroups that are read.
     pub max_cgroups: usize,
+    /// How many events are kept.
+    pub events_kept: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
     /// Whether the API server is asked for names.
@@ -82,6 +84,8 @@ pub struct AgentConfig {
     pub push_ca_file: PathBuf,
     /// Form of the log lines.
     pub log_format: LogFormat,
+    /// Whether lifecycle events are log lines.
+    pub log_events: bool,
     /// Least severe level that is logged.
     pub log_level: LogLevel,
     /// Name of this node; `None` leaves it to the host name.
@@ -204,6 +208,7 @@ impl<'a> Layers<'a> {
             podman_socket: self.parsed("podman-socket", value::socket)?,
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
+            events_kept: self.parsed("events-kept", value::events_kept)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
             pod_names: self.parsed("pod-names", value::word)?,
             push: self.parsed("push", value::word)?,
@@ -212,6 +217,7 @@ impl<'a> Layers<'a> {
             push_token_file: self.parsed("push-token-file", value::file)?,
             push_ca_file: self.parsed("push-ca-file", value::file)?,
             log_format: self.parsed("log-format", value::word)?,
+            log_events: self.parsed("log-events", value::word)?,
             log_level: self.parsed("log-level", value::word)?,
             node_name: self.one("node-name").map(|_| self.parsed("node-name", value::node_name)).transpose()?,
             config_file: None,

@@ -4,6 +4,7 @@
 //! It never reads the kernel: whatever it shows was read by a tick.
 
 pub mod api;
+pub mod events;
 pub mod query;
 pub mod rates;
 pub mod remote;

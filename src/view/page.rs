@@ -2,7 +2,7 @@
 
 use crate::sample::NodeSample;
 
-const ENDPOINTS: [(&str, &str); 12] = [
+const ENDPOINTS: [(&str, &str); 13] = [
     ("/metrics", "all metrics, for Prometheus (text or OpenMetrics)"),
     ("/metrics?labels=slim", "the same with short labels; <code>container_info</code> holds the rest"),
     ("/metrics?labels=full", "the same with every label of the runtime, as cAdvisor has them"),
@@ -15,6 +15,7 @@ const ENDPOINTS: [(&str, &str); 12] = [
         "/api/v1/export?match[]=container_memory_rss",
         "the past of any series of <code>/metrics</code>, as OpenMetrics with timestamps",
     ),
+    ("/events?follow=false", "what happened to containers lately; without <code>follow</code> as it happens"),
     ("/openapi.json", "description of that API"),
     ("/livez", "whether the agent works"),
     ("/readyz", "whether it has read the node"),

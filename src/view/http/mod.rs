@@ -9,9 +9,11 @@
 //! //! | path → answer | `routes.rs` |
 //! | the same over TLS, for those who may | `secure.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
+//! | events as they happen | `events.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
+mod events;
 pub mod negotiate;
 mod problem;
 mod routes;
@@ -27,6 +29,7 @@ pub use secure::{Gate, SecureServer};
 pub use server::HttpServer;
 
 use super::Answer;
+use super::events::EventLog;
 use super::prometheus::Exposition;
 use super::remote::Remote;
 use crate::auth::listen::Bounds;
@@ -47,6 +50,8 @@ pub struct Context {
     pub api: Api,
     /// `/api/v1/read` and `/api/v1/export`.
     pub remote: Remote,
+    /// `/events`.
+    pub events: EventLog,
 }
 
 /// Bounds on clients.

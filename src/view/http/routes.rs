@@ -29,7 +29,7 @@ const EXPORT: &str = "/api/v1/export";
 /// The routes and what they show.
 #[derive(Debug)]
 pub struct Routes {
-    context: Context,
+    pub(super) context: Context,
     limits: Limits,
     api: Arc<Semaphore>,
     /// Requests for history that are answered, and those that wait for it.
@@ -38,11 +38,11 @@ pub struct Routes {
 }
 
 /// What a route gives: its answer's parts, before the headers that every response has.
-struct Reply {
-    status: u16,
-    content_type: &'static str,
-    body: Body,
-    headers: Vec<(HeaderName, HeaderValue)>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Body,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl From<Answer> for Reply {
@@ -52,8 +52,8 @@ impl From<Answer> for Reply {
     }
 }
 
-fn whole(body: impl Into<Bytes>) -> Body {
-    Either::Left(Full::new(body.into()))
+pub(super) fn whole(body: impl Into<Bytes>) -> Body {
+    Either::Left(Either::Left(Full::new(body.into())))
 }
 
 impl Reply {
@@ -66,7 +66,7 @@ impl Reply {
         }
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
@@ -135,6 +135,7 @@ impl Routes {
                 "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
             ),
             "/metrics" => self.metrics(request, query, peer).await,
+            "/events" => self.events(request, query, busy),
             "/livez" => match self.context.exposition.ready() {
                 Err(error @ ExpositionError::Stale { .. }) => unavailable(&error),
                 _ => Reply::text("ok\n"),
@@ -295,7 +296,7 @@ fn unavailable(error: &ExpositionError) -> Reply {
     Reply::from(problem(503, "Service Unavailable", &format!("{error}."))).with(header::RETRY_AFTER, "1")
 }
 
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(super) fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 
