@@ -123,6 +123,7 @@ impl Line {
         }
         let ecs = self.fields.ecs.as_deref().and_then(|text| serde_json::from_str(text).ok());
         if let Some(Value::Object(ecs)) = ecs {
+            line.insert("event.created".to_owned(), json!(rfc3339(self.at)));
             line.extend(ecs);
         }
         Value::Object(line).to_string()

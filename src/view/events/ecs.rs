@@ -60,7 +60,8 @@ pub fn fields(event: &Event) -> Value {
     put("event.dataset", json!(DATASET));
     put("event.module", json!("ringside"));
     put("event.sequence", json!(event.id));
-    put("event.created", json!(rfc3339(*time)));
+    // When it happened, and not when the line was written.
+    put("@timestamp", json!(rfc3339(*time)));
     put("event.reason", json!(reason));
     put("ringside.severity", json!(severity.as_str()));
     if let Some(who) = who {
