@@ -357,8 +357,8 @@ fn the_page_of_a_damaged_tree_has_no_number_that_is_made_from_an_absent_one() {
     assert_eq!(has("container_cpu_usage_seconds_total"), [true, false, true]);
     assert_eq!(has("ringside_container_cpu_usage_cores_max"), [true, false, true]);
     assert_eq!(has("container_spec_memory_limit_bytes"), [true, false, true]);
-    assert!(!scrape.has("ringside_node_memory_total_bytes", &[]));
-    assert!(scrape.has("ringside_node_load1", &[]));
+    assert!(!scrape.has("node_memory_MemTotal_bytes", &[]));
+    assert!(scrape.has("node_load1", &[]));
     for (group, class) in [("memory.stat", "malformed"), ("cpu.stat", "malformed"), ("memory.max", "malformed")] {
         assert!(scrape.has("ringside_agent_read_errors_total", &[("file", group), ("class", class)]), "{group}");
     }

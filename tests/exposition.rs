@@ -325,9 +325,7 @@ mod facts {
             .map(|(_, labels)| (labels.get("pod").map(String::as_str), labels["interface"].as_str()))
             .collect();
         assert_eq!(shown, BTreeSet::from([(None, "eth0"), (Some("checkout-service-7d9c5b6f4-00000"), "eth0")]));
-        assert!(
-            one(&parsed, "ringside_node_network_receive_bytes_total", &[("interface", "cali1234567890a")]).is_some()
-        );
+        assert!(one(&parsed, "node_network_receive_bytes_total", &[("device", "cali1234567890a")]).is_some());
     }
 
     #[test]

@@ -228,15 +228,7 @@ fn the_node_is_its_files() {
             let modes = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
             for (mode, ticks) in modes.iter().zip(&fields[1..]) {
                 let labels = [("cpu", &fields[0][3..]), ("mode", *mode)];
-                // The kernel counts guests in `user` as well; node_exporter and the agent take them out.
-                let guest = if *mode == "user" { number(fields[9]) } else { 0.0 };
-                assert_close(
-                    &tree,
-                    &scrape,
-                    "ringside_node_cpu_seconds_total",
-                    &labels,
-                    (number(ticks) - guest) / 100.0,
-                );
+                assert_close(&tree, &scrape, "node_cpu_seconds_total", &labels, number(ticks) / 100.0);
             }
         }
         let meminfo = proc("meminfo");
@@ -244,15 +236,15 @@ fn the_node_is_its_files() {
             let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
             number(line.trim().strip_suffix(" kB").unwrap()) * 1024.0
         };
-        assert_close(&tree, &scrape, "ringside_node_memory_total_bytes", &[], kilobytes("MemTotal"));
-        assert_close(&tree, &scrape, "ringside_node_memory_available_bytes", &[], kilobytes("MemAvailable"));
-        assert_close(&tree, &scrape, "ringside_node_memory_dirty_bytes", &[], kilobytes("Dirty"));
+        assert_close(&tree, &scrape, "node_memory_MemTotal_bytes", &[], kilobytes("MemTotal"));
+        assert_close(&tree, &scrape, "node_memory_MemAvailable_bytes", &[], kilobytes("MemAvailable"));
+        assert_close(&tree, &scrape, "node_memory_Dirty_bytes", &[], kilobytes("Dirty"));
         assert_close(&tree, &scrape, "machine_memory_bytes", &[], kilobytes("MemTotal"));
         assert_close(&tree, &scrape, "machine_cpu_cores", &[], 2.0);
         let vmstat = tree.path().join("proc/vmstat");
-        assert_close(&tree, &scrape, "ringside_node_oom_kills_total", &[], keyed(&vmstat, "oom_kill"));
+        assert_close(&tree, &scrape, "node_vmstat_oom_kill", &[], keyed(&vmstat, "oom_kill"));
         let load = proc("loadavg");
-        assert_close(&tree, &scrape, "ringside_node_load1", &[], number(load.split(' ').next().unwrap()));
+        assert_close(&tree, &scrape, "node_load1", &[], number(load.split(' ').next().unwrap()));
         let disk = proc("diskstats");
         let disk: Vec<&str> = disk
             .lines()
@@ -261,22 +253,22 @@ fn the_node_is_its_files() {
             .split_whitespace()
             .collect();
         let vda = [("device", "vda")];
-        assert_close(&tree, &scrape, "ringside_node_disk_reads_total", &vda, number(disk[3]));
-        assert_close(&tree, &scrape, "ringside_node_disk_reads_bytes_total", &vda, number(disk[5]) * 512.0);
-        assert_close(&tree, &scrape, "ringside_node_disk_writes_bytes_total", &vda, number(disk[9]) * 512.0);
+        assert_close(&tree, &scrape, "node_disk_reads_completed_total", &vda, number(disk[3]));
+        assert_close(&tree, &scrape, "node_disk_read_bytes_total", &vda, number(disk[5]) * 512.0);
+        assert_close(&tree, &scrape, "node_disk_written_bytes_total", &vda, number(disk[9]) * 512.0);
         let pressure = tree.path().join("proc/pressure/io");
         assert_close(
             &tree,
             &scrape,
-            "ringside_node_pressure_io_waiting_seconds_total",
+            "node_pressure_io_waiting_seconds_total",
             &[],
             pressure_total(&pressure, "some") / 1e6,
         );
         let net = proc("1/net/dev");
         let eth0 = net.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
         let received = number(eth0.split_whitespace().next().unwrap());
-        let labels = [("interface", "eth0")];
-        assert_close(&tree, &scrape, "ringside_node_network_receive_bytes_total", &labels, received);
+        let labels = [("device", "eth0")];
+        assert_close(&tree, &scrape, "node_network_receive_bytes_total", &labels, received);
     }
 }
 

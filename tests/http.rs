@@ -406,14 +406,14 @@ mod facts {
         let mut status = [0; 12];
         silent.read_exact(&mut status).unwrap();
         assert_eq!(&status, b"HTTP/1.1 200");
-        let (head, body) = server.ask("GET /api/v1/export?match[]=ringside_node_load1&start=0", "");
+        let (head, body) = server.ask("GET /api/v1/export?match[]=node_load1&start=0", "");
         assert!(head.starts_with("http/1.1 429") && head.contains("retry-after: 5\r\n"), "{head}");
         assert!(String::from_utf8(body).unwrap().contains("try again in a few seconds"));
         // What is not history has its own places.
         assert!(server.ask("GET /metrics", "").0.starts_with("http/1.1 200"));
         let begun = Instant::now();
         loop {
-            let (head, body) = server.ask("GET /api/v1/export?match[]=ringside_node_load1&start=0", "");
+            let (head, body) = server.ask("GET /api/v1/export?match[]=node_load1&start=0", "");
             if head.starts_with("http/1.1 200") {
                 assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
                 assert!(String::from_utf8(body).unwrap().contains("# EOF\n"));

@@ -184,7 +184,8 @@ fn both_formats_tell_the_same_numbers() {
             return Err("a tick lay between them".to_owned());
         }
         let kernel = |scrape: Scrape| -> Vec<_> {
-            let of_kernel = |name: &str| name.starts_with("container_") || name.starts_with("ringside_node_");
+            let of_kernel =
+                |name: &str| ["container_", "node_", "ringside_node_"].iter().any(|own| name.starts_with(own));
             scrape.samples.into_iter().filter(|sample| of_kernel(&sample.name)).collect()
         };
         assert_eq!(kernel(text), kernel(open));

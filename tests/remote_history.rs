@@ -295,13 +295,13 @@ mod facts {
     fn each_query_of_a_request_is_answered_under_its_number() {
         let remote = remote(&store_of((1..=3).map(|tick| node(2, tick))));
         let queries = vec![
-            query(EVER.0, EVER.1, &[(EQUAL, "__name__", "ringside_node_forks_total")]),
+            query(EVER.0, EVER.1, &[(EQUAL, "__name__", "node_forks_total")]),
             query(EVER.0, EVER.1, &[(EQUAL, "__name__", "no_such_family")]),
-            query(EVER.0, EVER.1, &[(EQUAL, "__name__", "ringside_node_load1")]),
+            query(EVER.0, EVER.1, &[(EQUAL, "__name__", "node_load1")]),
         ];
         let frames = streamed(&ask(&remote, &request(queries.clone(), &[1, 0])).unwrap());
         let names: Vec<_> = frames.iter().map(|(index, series)| (*index, series.label("__name__"))).collect();
-        assert_eq!(names, [(0, "ringside_node_forks_total"), (2, "ringside_node_load1")]);
+        assert_eq!(names, [(0, "node_forks_total"), (2, "node_load1")]);
         let results = whole(&ask(&remote, &request(queries, &[0, 1])).unwrap());
         assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
     }
@@ -317,8 +317,7 @@ mod facts {
     #[test]
     fn an_export_has_each_family_once_with_its_samples_in_order() {
         let remote = remote(&store_of((1..=3).map(|tick| node(4, tick))));
-        let selectors =
-            "match[]=container_memory_rss&match[]=%7B__name__%3D~%22container_cpu.*%7Cringside_node_load1%22%7D";
+        let selectors = "match[]=container_memory_rss&match[]=%7B__name__%3D~%22container_cpu.*%7Cnode_load1%22%7D";
         let text = exported(&remote, &format!("{selectors}&start={WALL_SECONDS}&format=openmetrics")).unwrap();
         assert!(text.ends_with("\n# EOF\n"));
         assert!(
@@ -340,7 +339,7 @@ mod facts {
                 assert!(before.is_none_or(|before| before < time), "{line} after {before:?}");
             }
         }
-        assert!(families.contains("container_memory_rss") && families.contains("ringside_node_load1"), "{families:?}");
+        assert!(families.contains("container_memory_rss") && families.contains("node_load1"), "{families:?}");
         // The same samples as by remote read.
         let of_read: usize = named(&remote, "container_memory_rss").iter().map(|series| series.samples.len()).sum();
         assert_eq!(text.lines().filter(|line| line.starts_with("container_memory_rss{")).count(), of_read);

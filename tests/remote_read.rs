@@ -235,7 +235,7 @@ fn prometheus_answers_from_the_ring_what_the_raw_points_say() {
 
     // Both shapes of an answer say the same.
     let range = (start, start + SECONDS * 1000);
-    for name in ["container_cpu_usage_seconds_total", "container_memory_rss", "ringside_node_cpu_seconds_total"] {
+    for name in ["container_cpu_usage_seconds_total", "container_memory_rss", "node_cpu_seconds_total"] {
         let chunks = read(&agent, name, &[], range, 1);
         let samples = read(&agent, name, &[], range, 0);
         assert!(!chunks.is_empty(), "{name}");
@@ -345,7 +345,7 @@ fn what_breaks_a_limit_is_refused_and_takes_no_memory() {
     agent.scrape("/metrics");
     let post = |body: &[u8]| agent.post("/api/v1/read", &[], body);
     // Whatever the first request sets up is not what is measured.
-    post(&request(vec![query(0, i64::MAX, &[(EQUAL, "__name__", "ringside_node_load1")])], &[1]));
+    post(&request(vec![query(0, i64::MAX, &[(EQUAL, "__name__", "node_load1")])], &[1]));
     let before = peak_kib(agent.pid());
 
     let mut bomb = vec![0xff, 0xff, 0xff, 0xff, 0x0f];

@@ -21,10 +21,10 @@ use crate::kernel::statvfs::read_filesystem_stat;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Most filesystems that are shown.
-const FILESYSTEMS_CAP: usize = 256;
+const FILESYSTEMS_CAP: usize = 512;
 
-/// Kernel filesystems without a size worth showing, and those that mirror another mount.
-const HIDDEN_TYPES: [&str; 28] = [
+/// The kernel's own filesystems, and those that only mirror another one: the list that node_exporter leaves out too.
+const HIDDEN_TYPES: [&str; 24] = [
     "autofs",
     "binfmt_misc",
     "bpf",
@@ -34,25 +34,21 @@ const HIDDEN_TYPES: [&str; 28] = [
     "debugfs",
     "devpts",
     "devtmpfs",
-    "efivarfs",
     "fusectl",
-    "fuse.lxcfs",
     "hugetlbfs",
     "iso9660",
     "mqueue",
     "nsfs",
     "overlay",
     "proc",
+    "procfs",
     "pstore",
-    "ramfs",
-    "rootfs",
     "rpc_pipefs",
     "securityfs",
     "selinuxfs",
     "squashfs",
     "sysfs",
     "tracefs",
-    "erofs",
 ];
 
 /// One mounted filesystem.
@@ -106,11 +102,9 @@ impl Drop for FilesystemWatch {
 }
 
 fn refresh(procfs: &Path, shared: &Filesystems) {
-    let mut mounted = Vec::new();
-    let mut seen = BTreeSet::new();
-    for mount in mounts(procfs) {
-        // One line per device: bind mounts of the same filesystem say the same.
-        if HIDDEN_TYPES.contains(&mount.kind.as_ref()) || !seen.insert(mount.number) {
+    let mut mounted: Vec<Mounted> = Vec::new();
+    for mount in uncovered(mounts(procfs)) {
+        if HIDDEN_TYPES.contains(&mount.kind.as_ref()) {
             continue;
         }
         match stat(&mount) {
@@ -118,6 +112,10 @@ fn refresh(procfs: &Path, shared: &Filesystems) {
             Ok(None) => {}
             Err(()) => {
                 shared.errors.fetch_add(1, Ordering::Relaxed);
+                let mut row = mount.row.clone();
+                row.put(F::DeviceError, Some(1));
+                row.read_at = super::clock::monotonic();
+                mounted.push(Mounted { row, ..mount });
             }
         }
         if mounted.len() == FILESYSTEMS_CAP {
@@ -125,6 +123,15 @@ fn refresh(procfs: &Path, shared: &Filesystems) {
         }
     }
     shared.mounted.store(Arc::new(mounted));
+}
+
+/// Of several mounts at one place the last: it covers the others, and statvfs tells of no other one.
+fn uncovered(mut mounts: Vec<Mounted>) -> Vec<Mounted> {
+    let mut seen = BTreeSet::new();
+    mounts.reverse();
+    mounts.retain(|mount| seen.insert(Arc::clone(&mount.mount_point)));
+    mounts.reverse();
+    mounts
 }
 
 fn mounts(procfs: &Path) -> Vec<Mounted> {
@@ -157,6 +164,7 @@ fn stat(mount: &Mounted) -> Result<Option<Row>, ()> {
     row.put(F::Files, (stat.files > 0).then_some(stat.files));
     row.put(F::FilesFree, (stat.files > 0).then_some(stat.files_free));
     row.put(F::ReadOnly, Some(u64::from(stat.read_only)));
+    row.put(F::DeviceError, Some(0));
     row.read_at = super::clock::monotonic();
     Ok(Some(row))
 }
@@ -176,6 +184,36 @@ mod tests {
         let size: u64 = String::from_utf8(df.stdout).unwrap().lines().last().unwrap().trim().parse().unwrap();
         assert_eq!(root.row.value(F::Size), Some(size));
         assert!(root.row.read_at > MonotonicNanos(0));
+    }
+
+    #[test]
+    fn of_two_mounts_at_one_place_the_upper_one_is_listed_and_a_bind_mount_of_a_device_too() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("self")).unwrap();
+        let lines = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:40 / /tmp rw - tmpfs below rw\n\
+                     24 22 0:41 / /tmp rw - tmpfs above rw\n25 22 254:0 /etc /etc rw - ext4 /dev/vda rw\n\
+                     26 22 0:42 / /proc rw - proc proc rw\n27 22 0:43 / /gone/away rw - nfs far:/ rw\n";
+        std::fs::write(folder.path().join("self/mountinfo"), lines).unwrap();
+        let shared = Filesystems::default();
+        refresh(folder.path(), &shared);
+        let mounted = shared.mounted.load();
+        let seen: Vec<_> = mounted
+            .iter()
+            .map(|mount| {
+                (&*mount.mount_point, &*mount.device, mount.row.value(F::DeviceError), mount.row.value(F::ReadOnly))
+            })
+            .collect();
+        let fine = (Some(0), Some(0));
+        assert_eq!(
+            seen,
+            [
+                ("/", "/dev/vda", fine.0, fine.1),
+                ("/tmp", "above", fine.0, fine.1),
+                ("/etc", "/dev/vda", fine.0, fine.1),
+                ("/gone/away", "far:/", Some(1), None)
+            ]
+        );
+        assert_eq!(shared.errors.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -259,6 +259,8 @@ fn meminfo(bytes: Option<&[u8]>, rows: &mut NodeRows) {
     row.put(N::MeminfoFilePmdMapped, info.file_pmd_mapped_bytes);
     row.put(N::MeminfoCmaTotal, info.cma_total_bytes);
     row.put(N::MeminfoCmaFree, info.cma_free_bytes);
+    row.put(N::MeminfoUnaccepted, info.unaccepted_bytes);
+    row.put(N::MeminfoBalloon, info.balloon_bytes);
     row.put(N::MeminfoHugetlb, info.hugetlb_bytes);
     row.put(N::MeminfoDirectMap4k, info.direct_map4k_bytes);
     row.put(N::MeminfoDirectMap2M, info.direct_map2_m_bytes);

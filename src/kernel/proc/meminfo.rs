@@ -102,6 +102,10 @@ pub struct Meminfo {
     pub huge_pages_free: Option<u64>,
     /// `HugePages_Rsvd`: pages of the default huge size, gauge.
     pub huge_pages_rsvd: Option<u64>,
+    /// `Unaccepted`: memory of a confidential guest that it has not accepted yet; bytes, gauge; Linux 6.5 and later.
+    pub unaccepted_bytes: Option<u64>,
+    /// `Balloon`: memory given back to the host; bytes, gauge; Linux 6.16 and later.
+    pub balloon_bytes: Option<u64>,
     /// `HugePages_Surp`: pages of the default huge size, gauge.
     pub huge_pages_surp: Option<u64>,
     /// `Hugepagesize`: bytes, gauge.
@@ -168,6 +172,8 @@ pub(crate) const KEYS: &[Key<Meminfo>] = &[
     Key { name: b"ShmemPmdMapped:", slot: |stat| &mut stat.shmem_pmd_mapped_bytes },
     Key { name: b"FileHugePages:", slot: |stat| &mut stat.file_huge_pages_bytes },
     Key { name: b"FilePmdMapped:", slot: |stat| &mut stat.file_pmd_mapped_bytes },
+    Key { name: b"Unaccepted:", slot: |stat| &mut stat.unaccepted_bytes },
+    Key { name: b"Balloon:", slot: |stat| &mut stat.balloon_bytes },
     Key { name: b"HugePages_Total:", slot: |stat| &mut stat.huge_pages_total },
     Key { name: b"HugePages_Free:", slot: |stat| &mut stat.huge_pages_free },
     Key { name: b"HugePages_Rsvd:", slot: |stat| &mut stat.huge_pages_rsvd },

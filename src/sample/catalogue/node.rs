@@ -78,6 +78,8 @@ table! {
     MeminfoFilePmdMapped = "meminfo_file_pmd_mapped_bytes", Bytes, Gauge, "/proc/meminfo FilePmdMapped", "";
     MeminfoCmaTotal = "meminfo_cma_total_bytes", Bytes, Gauge, "/proc/meminfo CmaTotal", "";
     MeminfoCmaFree = "meminfo_cma_free_bytes", Bytes, Gauge, "/proc/meminfo CmaFree", "";
+    MeminfoUnaccepted = "meminfo_unaccepted_bytes", Bytes, Gauge, "/proc/meminfo Unaccepted", "";
+    MeminfoBalloon = "meminfo_balloon_bytes", Bytes, Gauge, "/proc/meminfo Balloon", "";
     MeminfoHugetlb = "meminfo_hugetlb_bytes", Bytes, Gauge, "/proc/meminfo Hugetlb", "";
     MeminfoDirectMap4k = "meminfo_direct_map4k_bytes", Bytes, Gauge, "/proc/meminfo DirectMap4k", "";
     MeminfoDirectMap2M = "meminfo_direct_map2_m_bytes", Bytes, Gauge, "/proc/meminfo DirectMap2M", "";
@@ -195,4 +197,5 @@ table! {
     Files = "filesystem_files", Count, Gauge, "statvfs f_files", "";
     FilesFree = "filesystem_files_free", Count, Gauge, "statvfs f_ffree", "";
     ReadOnly = "filesystem_read_only", Flag, Gauge, "statvfs f_flag ST_RDONLY", "";
+    DeviceError = "filesystem_device_error", Flag, Gauge, "statvfs fails", "";
 }

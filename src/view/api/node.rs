@@ -453,5 +453,10 @@ fn filesystems(scene: &Scene<'_>) -> Vec<Filesystem> {
             read_only: reading.value(F::ReadOnly).map(|flag| flag == 1),
         }
     };
-    scene.pair.iter(Table::Filesystem).map(read).collect()
+    // A filesystem that is mounted at several places has one size.
+    let mut seen = std::collections::BTreeSet::new();
+    let first = |(subject, _): &(&std::sync::Arc<crate::sample::Subject>, Reading<'_>)| {
+        subject.device.is_none_or(|device| seen.insert(device))
+    };
+    scene.pair.iter(Table::Filesystem).filter(first).map(read).collect()
 }

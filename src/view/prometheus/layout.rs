@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Labels;
 use super::labels::{MAX_ID_BYTES, clip, push_label, push_label_clipped, push_runtime_labels};
+use super::node_exporter;
 use crate::sample::catalogue::Table;
 use crate::sample::{CgroupKind, MachineFacts, QosClass, Roster, Subject, SubjectId, Workload};
 
@@ -38,11 +39,11 @@ pub enum Rows {
     Node,
     /// Its CPUs: `cpu`.
     NodeCpus,
-    /// Its disks: `device`.
+    /// Those of its disks that node_exporter shows: `device`.
     NodeDisks,
-    /// Its own interfaces: `interface`.
+    /// Its own interfaces: `device`.
     NodeInterfaces,
-    /// Its mounts: `device`, `fstype`, `mountpoint`.
+    /// Those of its mounts that node_exporter shows: `device`, `fstype`, `mountpoint`.
     NodeFilesystems,
     /// The machine: `machine_id`, `system_uuid`, `boot_id`. No table.
     Machine,
@@ -268,7 +269,7 @@ impl Layout {
             let of_node = owner.kind == CgroupKind::Root;
             if of_node {
                 self.add(Rows::NodeInterfaces, row, Scope::ROOT, |text, start| {
-                    push_label(text, start, "interface", &subject.name);
+                    push_label(text, start, "device", &subject.name);
                 });
             }
             if shows_interface(owner.kind, &subject.name) {
@@ -315,9 +316,15 @@ impl Layout {
             self.add(Rows::NodeCpus, row, Scope::ROOT, |text, start| push_label(text, start, "cpu", name));
         }
         for (row, subject) in roster.subjects(Table::Disk).iter().enumerate() {
+            if !node_exporter::shows_disk(&subject.name) {
+                continue;
+            }
             self.add(Rows::NodeDisks, row, Scope::ROOT, |text, start| push_label(text, start, "device", &subject.name));
         }
         for (row, subject) in roster.subjects(Table::Filesystem).iter().enumerate() {
+            if !node_exporter::shows_mount(&subject.name) {
+                continue;
+            }
             self.add(Rows::NodeFilesystems, row, Scope::ROOT, |text, start| {
                 if let Some((device, kind)) = &subject.filesystem {
                     push_label(text, start, "device", device);

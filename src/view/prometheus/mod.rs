@@ -21,6 +21,7 @@ pub mod family;
 pub mod labels;
 pub mod layout;
 pub mod maxima;
+pub mod node_exporter;
 pub mod number;
 pub mod reading;
 pub mod set;

@@ -21,6 +21,11 @@ pub fn last_seen(sight: &Sight<'_>) -> Option<Number> {
     seconds(sight.wall.0)
 }
 
+/// The wall clock of the tick.
+pub fn wall_clock(sight: &Sight<'_>) -> Option<Number> {
+    (sight.wall.0 > 0).then_some(Number::Decimal { units: sight.wall.0, places: 9 })
+}
+
 /// When the container was created: the runtime's word, else the cgroup's age.
 pub fn creation_time(sight: &Sight<'_>) -> Option<Number> {
     let workload = sight.subject.workload.as_ref()?;

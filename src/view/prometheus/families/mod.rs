@@ -11,6 +11,7 @@ mod io;
 mod memory;
 mod network;
 mod node;
+mod node_memory;
 mod spec;
 
 use super::family::Family;
@@ -27,6 +28,8 @@ pub const FAMILIES: &[&[Family]] = &[
     detail::TALLIES,
     node::MACHINE,
     node::FAMILIES,
+    node_memory::FAMILIES,
+    node::OWN,
 ];
 
 /// All families one after the other.
