@@ -123,6 +123,13 @@ mod facts {
                     "{} is a counter",
                     family.name
                 ),
+                Type::Histogram => assert!(
+                    !["_total", "_created", "_info", "_bucket", "_count", "_sum"]
+                        .iter()
+                        .any(|suffix| family.name.ends_with(suffix)),
+                    "{}",
+                    family.name
+                ),
                 Type::Info => assert!(family.name.ends_with("_info"), "{}", family.name),
                 Type::Gauge => assert!(
                     !family.name.ends_with("_total") || family.name == "container_fs_inodes_total",

@@ -19,4 +19,4 @@ pub use layout::{CgroupLayout, LayoutKind, V1Controller};
 pub use runtimes::{PodNames, RuntimeSocket, RuntimeState, RuntimeStatus, SocketKind};
 pub use start::{DiscoverOptions, DiscoverStatus, Discoverer, start};
 pub use watch::WatchStatus;
-pub use workload::{CgroupIdentity, CgroupKind, Discovery, ExitRecord, Metadata, QosClass, Runtime, Workload};
+pub use workload::{CgroupIdentity, CgroupKind, Discovery, ExitRecord, Metadata, Owner, QosClass, Runtime, Workload};

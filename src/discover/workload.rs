@@ -121,6 +121,18 @@ pub struct Metadata {
     pub host_network: bool,
     /// Docker health: `Some(true)` healthy, `Some(false)` starting or unhealthy, `None` without a check.
     pub healthy: Option<bool>,
+    /// Who owns the pod, where the API server tells; never guessed from its name.
+    pub owner: Option<Arc<Owner>>,
+}
+
+/// A pod's owner: its `ownerReferences` entry that is the controller. A ReplicaSet that a Deployment made, which its name
+/// and the pod's label `pod-template-hash` say together, stands as that Deployment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// `Deployment`, `StatefulSet`, `Job`, …
+    pub kind: String,
+    /// `metadata.name`.
+    pub name: String,
 }
 
 /// How a container ended.

@@ -25,7 +25,7 @@ mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, QosClass, Runtime, Workload};
+pub use crate::discover::{CgroupIdentity, CgroupKind, Metadata, Owner, QosClass, Runtime, Workload};
 pub use cgroup::Hierarchies;
 pub use machine::MachineFacts;
 pub use node_sample::{NodeSample, Roster, Subject, SubjectId};

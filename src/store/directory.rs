@@ -219,6 +219,8 @@ fn to_workload(message: WorkloadMessage) -> Workload {
             pid: message.pid,
             host_network: message.host_network,
             healthy: message.healthy,
+            // Told anew by the API server, and of no use for the past.
+            owner: None,
         })
     });
     Workload {

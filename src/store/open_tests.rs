@@ -44,6 +44,7 @@ fn container(id: u64) -> Arc<Subject> {
         pid: Some(77),
         host_network: true,
         healthy: Some(false),
+        owner: None,
     };
     let identity = CgroupIdentity {
         path: format!("/kubepods/web-{id}").into(),

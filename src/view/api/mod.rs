@@ -33,7 +33,7 @@ mod request;
 mod routes;
 mod scene;
 mod select;
-mod time;
+pub(in crate::view) mod time;
 mod traffic;
 
 #[cfg(test)]

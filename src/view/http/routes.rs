@@ -158,10 +158,14 @@ impl Routes {
             Some(Ok(labels)) => labels,
             Some(Err(error)) => return problem(400, "Bad Request", &format!("{error}.")).into(),
         };
+        let negotiate::Accepted { format, escaping } = negotiate::accepted(values(headers, &header::ACCEPT));
         let ask = Ask {
             labels,
-            format: negotiate::format(values(headers, &header::ACCEPT)),
+            format,
             compression: negotiate::compression(values(headers, &header::ACCEPT_ENCODING)),
+            naming: self.context.exposition.naming(format, escaping),
+            classic: collects(query, "distribution"),
+            created: is_set(query, "created"),
         };
         // HEAD looks without taking: it does not begin a new window of maxima.
         let agent = values(headers, &header::USER_AGENT).next().unwrap_or("");
@@ -170,7 +174,7 @@ impl Routes {
             Ok(shown) => {
                 let reply = Reply {
                     status: 200,
-                    content_type: ask.format.content_type(),
+                    content_type: format.escaped_content_type(escaping),
                     body: whole(shown.body),
                     headers: Vec::new(),
                 }
@@ -307,4 +311,20 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 fn labels_of(query: Option<&str>) -> Option<Result<Labels, crate::view::prometheus::UnknownLabels>> {
     let word = query?.split('&').find_map(|pair| pair.strip_prefix("labels="))?;
     Some(word.parse())
+}
+
+/// Whether a parameter is there as `1` or `true`, or without a value.
+fn is_set(query: Option<&str>, name: &str) -> bool {
+    query.into_iter().flat_map(|query| query.split('&')).any(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, "1"));
+        key == name && matches!(value, "1" | "true")
+    })
+}
+
+/// Whether a set is asked for by name: `collect[]=NAME`, as scrape configurations send it.
+fn collects(query: Option<&str>, set: &str) -> bool {
+    query.into_iter().flat_map(|query| query.split('&')).any(|pair| {
+        let Some((key, value)) = pair.split_once('=') else { return false };
+        percent_encoding::percent_decode_str(key).eq("collect[]".bytes()) && value == set
+    })
 }

@@ -13,13 +13,14 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLab
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::protobuf::page::push_page;
 use super::{Compression, Format};
 use crate::sample::push_stats::PushStats;
 use crate::sample::{NodeSample, SourceFile, TICK_BUCKETS_USEC};
 use crate::store::{Persistence, StoreStats, Tier, TierStats};
 use crate::units::{ErrorClass, UnixNanos};
 
-const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
+const FORMATS: [Format; 4] = Format::ALL;
 const COMPRESSIONS: [Compression; 3] = [Compression::Identity, Compression::Gzip, Compression::Zstd];
 /// Status codes that are counted apart.
 const CODES: [u16; 17] = [200, 400, 401, 403, 404, 405, 406, 408, 409, 413, 421, 422, 429, 431, 500, 503, 504];
@@ -107,14 +108,19 @@ pub struct AgentView {
 ///
 /// # Errors
 /// Never in practice: writing to memory does not fail.
-pub fn encode(view: AgentView, format: Format) -> Result<String, fmt::Error> {
+pub fn encode(view: AgentView, format: Format) -> Result<Vec<u8>, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(view));
     let mut text = String::with_capacity(16 * 1024);
     prometheus_client::encoding::text::encode_registry(&mut text, &registry)?;
     Ok(match format {
-        Format::OpenMetrics => text,
-        Format::Text => as_text(&text),
+        Format::OpenMetrics => text.into_bytes(),
+        Format::Text | Format::Text1 => as_text(&text).into_bytes(),
+        Format::Protobuf => {
+            let mut page = Vec::with_capacity(text.len());
+            push_page(&mut page, &text);
+            page
+        }
     })
 }
 
@@ -448,7 +454,7 @@ mod tests {
             untracked_scrapes: 0,
             push: None,
         };
-        encode(view, Format::Text).unwrap()
+        String::from_utf8(encode(view, Format::Text).unwrap()).unwrap()
     }
 
     #[test]
@@ -497,7 +503,7 @@ mod tests {
             untracked_scrapes: 0,
             push: Some(Arc::new(push)),
         };
-        let text = encode(view, Format::Text).unwrap();
+        let text = String::from_utf8(encode(view, Format::Text).unwrap()).unwrap();
         for line in [
             "ringside_agent_pushes_total{result=\"accepted\"} 1",
             "ringside_agent_pushes_total{result=\"timeout\"} 1",

@@ -1,39 +1,58 @@
-//! One sample as Prometheus text 0.0.4 or OpenMetrics 1.0.
+//! One sample in any of the formats, family by family.
 //!
-//! In: a [`NodeSample`], its [`Layout`] and the maxima. Out: bytes, family by family, into a [`Sink`] that may compress
-//! on the way, so that the whole text never stands in memory beside its compressed form. Each line is a name, a label
-//! block that was rendered when the roster changed, and digits. No sample carries a timestamp: what is shown was read
-//! in the newest tick. It reads nothing. Next: [`exposition`](super::exposition).
+//! In: a [`NodeSample`], its [`Layout`] and what was followed since the last scrape. Out: bytes into a [`Sink`] that may
+//! compress on the way, so that the whole text never stands in memory beside its compressed form. The walk over the table
+//! of families is the same for all formats; a [`Writer`] makes lines or messages of it. It reads nothing. Next:
+//! [`exposition`](super::exposition).
 
 use std::collections::HashSet;
 
-use super::family::{Family, Series, Sight, Type, Value};
+use super::blocks::Blocks;
+use super::family::{Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
 use super::number::Number;
+use super::protobuf::Protobuf;
 use super::reading::Reading;
+use super::rollups::Sums;
 use super::shares::Formula;
 use super::sink::Sink;
+use super::text::Text;
+pub(in crate::view) use super::text::push_header;
+use super::writer::{Observed, Place, Writer};
 use super::{Format, families, labels};
 use crate::sample::catalogue::{CgroupColumn, Table};
 use crate::sample::row::{RowRef, RowSet};
 use crate::sample::{NodeSample, SubjectId, Tally};
 
-/// Writes all families of a sample, without the end mark.
+/// How a sample is to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The format.
+    pub format: Format,
+    /// Shows distributions in text formats, and classic buckets beside native ones in protobuf.
+    pub classic: bool,
+    /// Adds `_created` lines to OpenMetrics: they double the series of counters.
+    pub created: bool,
+    /// The layout's labels as protobuf, and since when its entries count. Needed for protobuf and for `created`.
+    pub blocks: Option<&'a Blocks>,
+}
+
+/// Writes all families of a sample, without the end mark, in a text format without extras.
 pub fn encode(sample: &NodeSample, layout: &Layout, maxima: &Maxima, format: Format, sink: &mut Sink) {
+    encode_with(sample, layout, maxima, &Options { format, ..Options::default() }, sink);
+}
+
+/// Writes all families of a sample, without the end mark.
+pub fn encode_with(sample: &NodeSample, layout: &Layout, maxima: &Maxima, options: &Options<'_>, sink: &mut Sink) {
     let view = View { sample, layout, maxima, formula: formula(sample, layout), tallies: tally_blocks(sample) };
-    for family in families::all() {
-        let out = sink.buffer();
-        let begin = out.len();
-        push_header(out, family, format);
-        let empty = out.len();
-        for series in family.series {
-            view.push_series(out, family.name, series);
+    match (options.format, options.blocks) {
+        (Format::Protobuf, Some(blocks)) => view.write(&mut Protobuf::new(sink, blocks, options.classic), true),
+        // Without blocks there is no protobuf: an empty body is a valid one.
+        (Format::Protobuf, None) => {}
+        (format, blocks) => {
+            view.write(&mut Text::new(sink, format, blocks.filter(|_| options.created)), options.classic)
         }
-        if out.len() == empty {
-            out.truncate(begin);
-        }
-        sink.drain();
     }
 }
 
@@ -42,41 +61,6 @@ pub(in crate::view) fn formula(sample: &NodeSample, layout: &Layout) -> Formula 
     let weight =
         layout.kubepods_row.and_then(|row| sample.rows(Table::Cgroup)?.get(row)?.value(CgroupColumn::CpuWeight));
     Formula::of_node(weight, sample.machine.cpu_cores)
-}
-
-/// HELP, TYPE and UNIT. A counter's OpenMetrics family is named without `_total`; a cAdvisor counter whose name does not
-/// end so keeps its name there as `unknown`, because a counter's sample could not be named like it.
-pub(in crate::view) fn push_header(out: &mut Vec<u8>, family: &Family, format: Format) {
-    let (name, kind) = match (format, family.kind) {
-        (Format::Text, Type::Counter) => (family.name, "counter"),
-        (Format::Text, Type::Gauge | Type::Info) | (Format::OpenMetrics, Type::Gauge) => (family.name, "gauge"),
-        (Format::OpenMetrics, Type::Counter) => match family.name.strip_suffix("_total") {
-            Some(base) => (base, "counter"),
-            None => (family.name, "unknown"),
-        },
-        (Format::OpenMetrics, Type::Info) => (family.name.strip_suffix("_info").unwrap_or(family.name), "info"),
-    };
-    let mut line = |word: &[u8], rest: &[u8]| {
-        for part in [b"# ", word, b" ", name.as_bytes(), b" ", rest, b"\n"] {
-            out.extend_from_slice(part);
-        }
-    };
-    line(b"HELP", escaped_help(family.help, format).as_bytes());
-    line(b"TYPE", kind.as_bytes());
-    if let (Format::OpenMetrics, Some(unit)) = (format, family.unit()) {
-        line(b"UNIT", unit.as_bytes());
-    }
-}
-
-fn escaped_help(help: &str, format: Format) -> std::borrow::Cow<'_, str> {
-    if !help.contains(['\\', '\n', '"']) {
-        return help.into();
-    }
-    let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-    match format {
-        Format::Text => help.into(),
-        Format::OpenMetrics => help.replace('"', "\\\"").into(),
-    }
 }
 
 struct View<'a> {
@@ -88,33 +72,75 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn push_series(&self, out: &mut Vec<u8>, name: &str, series: &Series) {
+    fn write(&self, out: &mut impl Writer, distributions: bool) {
+        for family in families::all() {
+            if family.kind == Type::Histogram && !distributions {
+                continue;
+            }
+            out.begin(family);
+            for series in family.series {
+                out.begin_series(series);
+                self.push_series(out, series);
+            }
+            out.end();
+        }
+    }
+
+    fn push_series(&self, out: &mut impl Writer, series: &Series) {
         match series.value {
             Value::Tally(function, places) => {
                 for (block, tally) in &self.tallies {
-                    push_line(out, name, block, series.labels, Number::Decimal { units: function(tally), places });
+                    let number = Number::Decimal { units: function(tally), places };
+                    out.sample(Place::Block(block), series.labels, number);
                 }
             }
-            Value::TallyExits => self.push_exits(out, name),
+            Value::TallyExits => self.push_exits(out),
             Value::TallyCpu => {
                 for (block, tally) in &self.tallies {
                     let units = tally.ended_cpu_usage_usec.saturating_add(self.living_cpu_usec(tally));
-                    push_line(out, name, block, series.labels, Number::Decimal { units, places: 6 });
+                    out.sample(Place::Block(block), series.labels, Number::Decimal { units, places: 6 });
                 }
             }
+            Value::Sum(function, places) => self.push_sums(out, series, function, places),
             Value::Machine(function) => {
-                if let (Some(entry), Some(value)) =
-                    (self.layout.entries(series.rows).first(), function(&self.sample.machine))
-                {
-                    push_line(out, name, self.layout.block(entry), series.labels, Number::integer(value));
+                if let Some(value) = function(&self.sample.machine) {
+                    for (place, _) in self.places(series.rows).take(1) {
+                        out.sample(place, series.labels, Number::integer(value));
+                    }
                 }
             }
             Value::One => {
-                for entry in self.layout.entries(series.rows) {
-                    push_line(out, name, self.layout.block(entry), series.labels, Number::integer(1));
+                for (place, _) in self.places(series.rows) {
+                    out.sample(place, series.labels, Number::integer(1));
                 }
             }
-            _ => self.push_rows(out, name, series),
+            _ => self.push_rows(out, series),
+        }
+    }
+
+    fn places(&self, rows: Rows) -> impl Iterator<Item = (Place<'_>, &Entry)> {
+        let layout = self.layout;
+        let entries = layout.entries(rows).iter().enumerate();
+        entries.map(move |(index, entry)| (Place::Entry { layout, rows, index, entry }, entry))
+    }
+
+    fn push_sums(&self, out: &mut impl Writer, series: &Series, function: fn(&Sums) -> u64, places: u8) {
+        let mut block = String::with_capacity(96);
+        for (name, namespace) in &*self.maxima.summed {
+            let number = |sums: &Sums| Number::Decimal { units: function(sums), places };
+            block.clear();
+            labels::push_label(&mut block, 0, "namespace", name);
+            if series.rows == Rows::Namespaces {
+                out.sample(Place::Block(&block), series.labels, number(&namespace.sums));
+                continue;
+            }
+            let prefix = block.len();
+            for (owner, sums) in &namespace.owners {
+                block.truncate(prefix);
+                labels::push_label(&mut block, 0, "owner_kind", &owner.kind);
+                labels::push_label(&mut block, 0, "owner_name", &owner.name);
+                out.sample(Place::Block(&block), series.labels, number(sums));
+            }
         }
     }
 
@@ -123,20 +149,32 @@ impl View<'_> {
         tally.living.iter().filter_map(row).sum()
     }
 
-    fn push_rows(&self, out: &mut Vec<u8>, name: &str, series: &Series) {
+    fn push_rows(&self, out: &mut impl Writer, series: &Series) {
         let Some(table) = series.rows.table() else { return };
         let Some(rows) = self.sample.rows(table) else { return };
         match series.value {
-            Value::Peak(peak) => self.each(rows, series, out, name, |entry, _| {
+            Value::Peak(peak) => self.each(rows, series, out, |entry, _| {
                 let id = self.layout.subject(table, entry)?.id;
                 self.maxima.get(id, peak).map(Number::Float)
             }),
-            Value::Present(function) => self.each(rows, series, out, name, |entry, row| {
-                function(&self.sight(table, entry, row)?, &self.sample.tallies)
+            Value::TimeToLimit => self.each(rows, series, out, |entry, _| {
+                let id = self.layout.subject(table, entry)?.id;
+                self.maxima.time_to_limit_seconds(id).map(Number::Float)
             }),
+            Value::Distribution(peak) => {
+                for (place, entry) in self.places(series.rows).filter(|(_, entry)| series.scope.meets(entry.scope)) {
+                    let Some(id) = self.layout.subject(table, entry).map(|subject| subject.id) else { continue };
+                    let Some(all) = self.maxima.distributions(id) else { continue };
+                    let Some((shape, distribution)) = all.get(peak) else { continue };
+                    let highest = self.maxima.when(id, peak);
+                    out.histogram(place, &Observed { shape, distribution, since: all.since(), highest });
+                }
+            }
+            Value::Present(function) => self
+                .each(rows, series, out, |entry, row| function(&self.sight(table, entry, row)?, &self.sample.tallies)),
             value => {
                 let Some(reading) = Reading::of(value, table) else { return };
-                self.each(rows, series, out, name, |entry, row| reading.read(row, || self.sight(table, entry, row)));
+                self.each(rows, series, out, |entry, row| reading.read(row, || self.sight(table, entry, row)));
             }
         }
     }
@@ -152,22 +190,21 @@ impl View<'_> {
         &self,
         rows: &RowSet,
         series: &Series,
-        out: &mut Vec<u8>,
-        name: &str,
+        out: &mut impl Writer,
         value: impl Fn(&Entry, &RowRef<'_>) -> Option<Number>,
     ) {
-        for entry in self.layout.entries(series.rows) {
+        for (place, entry) in self.places(series.rows) {
             if !series.scope.meets(entry.scope) {
                 continue;
             }
             let Some(row) = rows.get(entry.row) else { continue };
             if let Some(number) = value(entry, &row) {
-                push_line(out, name, self.layout.block(entry), series.labels, number);
+                out.sample(place, series.labels, number);
             }
         }
     }
 
-    fn push_exits(&self, out: &mut Vec<u8>, name: &str) {
+    fn push_exits(&self, out: &mut impl Writer) {
         for (block, tally) in &self.tallies {
             let mut seen = HashSet::new();
             for ((code, reason), count) in &tally.exits {
@@ -175,7 +212,7 @@ impl View<'_> {
                 labels::push_label(&mut labels, 0, "code", itoa::Buffer::new().format(*code));
                 labels::push_label(&mut labels, 0, "reason", reason);
                 if seen.insert(labels.clone()) {
-                    push_line(out, name, block, &labels, Number::integer(*count));
+                    out.sample(Place::Block(block), &labels, Number::integer(*count));
                 }
             }
         }
@@ -196,24 +233,5 @@ fn tally_blocks(sample: &NodeSample) -> Vec<(String, &Tally)> {
     sample.tallies.entries.iter().map(render).filter(|(block, _)| seen.insert(block.clone())).collect()
 }
 
-#[inline]
-fn push_line(out: &mut Vec<u8>, name: &str, block: &str, labels: &str, number: Number) {
-    // One reservation for the line: the longest number has 26 bytes.
-    out.reserve(name.len() + block.len() + labels.len() + 32);
-    out.extend_from_slice(name.as_bytes());
-    if !block.is_empty() || !labels.is_empty() {
-        out.push(b'{');
-        out.extend_from_slice(block.as_bytes());
-        if !block.is_empty() && !labels.is_empty() {
-            out.push(b',');
-        }
-        out.extend_from_slice(labels.as_bytes());
-        out.push(b'}');
-    }
-    out.push(b' ');
-    number.push_to(out);
-    out.push(b'\n');
-}
-
 /// The kind of rows of all families is known to the layout; kept here so that a new kind cannot be forgotten.
-const _: () = assert!(Rows::Agent as usize == 17);
+const _: () = assert!(Rows::Workloads as usize == 19);

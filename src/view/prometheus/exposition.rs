@@ -5,7 +5,7 @@
 //! never makes it wait. Bodies that slow readers still hold are bounded in bytes. Next: [`http`](crate::view::http).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,9 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::agent::{self, AgentView, Counts, ProcessUsage};
+use super::blocks::Blocks;
+use super::encoder::Options;
+use super::escaping::{Escaping, Naming};
 use super::layout::Layout;
 use super::maxima::{Scraper, Tracker};
 use super::sink::Sink;
@@ -35,6 +38,12 @@ pub struct Ask {
     pub labels: Labels,
     /// Compression of the body.
     pub compression: Compression,
+    /// How a runtime's label keys become names: what [`Exposition::naming`] says.
+    pub naming: Naming,
+    /// Distributions as classic histograms: in text formats they are shown for this only.
+    pub classic: bool,
+    /// OpenMetrics' `_created` lines.
+    pub created: bool,
 }
 
 /// Most different questions whose bodies are kept for a tick. Who asks something else is answered anew each time.
@@ -76,13 +85,22 @@ struct Bodies {
     likely_bytes: HashMap<Ask, usize>,
 }
 
+/// Labels that were rendered for a roster.
+#[derive(Debug, Clone)]
+struct Rendered {
+    layout: Arc<Layout>,
+    /// Made when somebody first asks for what needs them.
+    blocks: Option<Arc<Blocks>>,
+}
+
 #[derive(Debug)]
 struct Inner {
     store: Store,
     labels: Labels,
     counts: Arc<Counts>,
     tracker: Mutex<Tracker>,
-    layouts: Mutex<[Option<Arc<Layout>>; 2]>,
+    layouts: Mutex<[Option<Rendered>; 2 * Naming::COUNT]>,
+    utf8_names: AtomicBool,
     bodies: Mutex<Bodies>,
     process: Mutex<ProcessUsage>,
     seen: Mutex<Option<(u64, Instant)>>,
@@ -119,6 +137,7 @@ impl Exposition {
             counts: Arc::default(),
             tracker: Mutex::default(),
             layouts: Mutex::default(),
+            utf8_names: AtomicBool::new(false),
             bodies: Mutex::default(),
             process: Mutex::new(ProcessUsage::read(started_at)),
             seen: Mutex::default(),
@@ -133,6 +152,24 @@ impl Exposition {
     #[must_use]
     pub fn labels(&self) -> Labels {
         self.inner.labels
+    }
+
+    /// From now on a runtime's label keys are names as they are, for clients that understand that.
+    pub fn use_utf8_names(&self) {
+        self.inner.utf8_names.store(true, Ordering::Relaxed);
+    }
+
+    /// How a runtime's label keys are told to a client that gets this format and asked for this escaping. Text 0.0.4 has
+    /// no quotes around names.
+    #[must_use]
+    pub fn naming(&self, format: Format, escaping: Option<Escaping>) -> Naming {
+        if !self.inner.utf8_names.load(Ordering::Relaxed) {
+            return Naming::Sanitised;
+        }
+        match (format, escaping.unwrap_or_default()) {
+            (Format::Text, Escaping::AllowUtf8) => Naming::Utf8(Escaping::Underscores),
+            (_, escaping) => Naming::Utf8(escaping),
+        }
     }
 
     /// Shows what becomes of pushes as well. Without this call, or when it is called again, nothing changes.
@@ -260,16 +297,25 @@ impl Inner {
         }
     }
 
-    fn layout(&self, sample: &NodeSample, labels: Labels) -> Arc<Layout> {
-        let kept = lock(&self.layouts).get(labels as usize).cloned().flatten();
-        if let Some(layout) = kept.filter(|layout| layout.fits(&sample.roster, &sample.machine, labels)) {
-            return layout;
+    fn rendered(&self, sample: &NodeSample, ask: &Ask) -> Rendered {
+        let (labels, naming) = (ask.labels, ask.naming);
+        let place = labels as usize * Naming::COUNT + naming.index();
+        let fits = |kept: &Rendered| kept.layout.fits(&sample.roster, &sample.machine, labels, naming);
+        let kept = lock(&self.layouts).get(place).cloned().flatten().filter(fits);
+        let needs_blocks = ask.format == Format::Protobuf || (ask.created && ask.format == Format::OpenMetrics);
+        if let Some(kept) = kept.clone().filter(|kept| kept.blocks.is_some() || !needs_blocks) {
+            return kept;
         }
-        let layout = Arc::new(Layout::new(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels));
-        if let Some(slot) = lock(&self.layouts).get_mut(labels as usize) {
-            *slot = Some(Arc::clone(&layout));
+        let layout = kept.map_or_else(
+            || Arc::new(Layout::named(Arc::clone(&sample.roster), Arc::clone(&sample.machine), labels, naming)),
+            |kept| kept.layout,
+        );
+        let blocks = needs_blocks.then(|| Arc::new(Blocks::new(&layout)));
+        let rendered = Rendered { layout, blocks };
+        if let Some(slot) = lock(&self.layouts).get_mut(place) {
+            *slot = Some(rendered.clone());
         }
-        layout
+        rendered
     }
 
     fn make(&self, ask: &Ask, sample: &Arc<NodeSample>, likely_bytes: usize) -> Result<Bytes, ExpositionError> {
@@ -280,9 +326,13 @@ impl Inner {
             tracker.observe(sample);
             (tracker.maxima(begun), tracker.active(begun), tracker.untracked())
         };
-        let layout = self.layout(sample, ask.labels);
+        let Rendered { layout, blocks } = self.rendered(sample, ask);
         let mut sink = Sink::new(ask.compression, Vec::with_capacity(likely_bytes)).map_err(|error| failed(&error))?;
-        encoder::encode(sample, &layout, &maxima, ask.format, &mut sink);
+        let Ask { format, classic, created, .. } = *ask;
+        let options = Options { format, classic, created, blocks: blocks.as_deref() };
+        encoder::encode_with(sample, &layout, &maxima, &options, &mut sink);
+        // What they share with the tracker can be changed in place again.
+        drop(maxima);
         let view = AgentView {
             sample: Arc::clone(sample),
             store: self.store.stats(),
@@ -293,7 +343,7 @@ impl Inner {
             push: self.push.get().cloned(),
         };
         let own = agent::encode(view, ask.format).map_err(|error| failed(&error))?;
-        sink.buffer().extend_from_slice(own.as_bytes());
+        sink.buffer().extend_from_slice(&own);
         if ask.format == Format::OpenMetrics {
             sink.buffer().extend_from_slice(b"# EOF\n");
         }

@@ -6,6 +6,7 @@
 use super::layout::{Rows, Scope};
 use super::maxima::Peak;
 use super::number::Number;
+use super::rollups::Sums;
 use super::set::Set;
 use crate::sample::catalogue::{
     CgroupColumn, CpuColumn, DeviceColumn, DiskColumn, FilesystemColumn, HugetlbColumn, InterfaceColumn, NodeColumn,
@@ -23,6 +24,8 @@ pub enum Type {
     Gauge,
     /// Constant 1; its labels are what it says.
     Info,
+    /// Observations in buckets.
+    Histogram,
 }
 
 /// A metric family.
@@ -56,6 +59,12 @@ pub const fn gauge(name: &'static str, help: &'static str, series: &'static [Ser
 #[must_use]
 pub const fn info(name: &'static str, help: &'static str, series: &'static [Series]) -> Family {
     Family { name, help, kind: Type::Info, set: Set::Always, series }
+}
+
+/// A histogram of what happened in each tick.
+#[must_use]
+pub const fn histogram(name: &'static str, help: &'static str, series: &'static [Series]) -> Family {
+    Family { name, help, kind: Type::Histogram, set: Set::Distribution, series }
 }
 
 impl Family {
@@ -109,6 +118,10 @@ pub enum Value {
     Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
     /// The highest value in one tick since the last scrape.
     Peak(Peak),
+    /// The distribution of one value per tick.
+    Distribution(Peak),
+    /// Seconds until memory reaches its limit.
+    TimeToLimit,
     /// A function of the machine.
     Machine(fn(&MachineFacts) -> Option<u64>),
     /// A count that outlives containers, with the decimal places of its unit.
@@ -117,6 +130,8 @@ pub enum Value {
     TallyExits,
     /// A tally's CPU time, the living instances' included, in seconds.
     TallyCpu,
+    /// A sum over a namespace or a workload, with the decimal places of its unit.
+    Sum(fn(&Sums) -> u64, u8),
     /// 1.
     One,
 }
@@ -287,4 +302,22 @@ pub const fn tally(function: fn(&Tally) -> u64) -> Series {
 #[must_use]
 pub const fn peak(peak: Peak) -> Series {
     Series::new(Rows::Cgroups, Value::Peak(peak)).only(Scope::WORKLOADS)
+}
+
+/// The distribution of one value per tick.
+#[must_use]
+pub const fn distribution(peak: Peak) -> Series {
+    Series::new(Rows::Cgroups, Value::Distribution(peak)).only(Scope::WORKLOADS)
+}
+
+/// A sum over everything in a namespace.
+#[must_use]
+pub const fn namespace_sum(function: fn(&Sums) -> u64, places: u8) -> Series {
+    Series::new(Rows::Namespaces, Value::Sum(function, places))
+}
+
+/// A sum over the pods of an owner.
+#[must_use]
+pub const fn workload_sum(function: fn(&Sums) -> u64, places: u8) -> Series {
+    Series::new(Rows::Workloads, Value::Sum(function, places))
 }

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
+use super::escaping::{Naming, push_name};
+
 /// Longest label value in bytes, before escaping. Longer ones are cut at a character boundary.
 pub const MAX_VALUE_BYTES: usize = 256;
 /// Longest `id` in bytes: nested hierarchies have paths longer than [`MAX_VALUE_BYTES`], and what tells one cgroup
@@ -63,19 +65,43 @@ pub fn push_label_clipped(out: &mut String, block_start: usize, name: &str, valu
     out.push('"');
 }
 
-/// The pairs of a rendered block, unescaped again. A block that was not rendered here ends at its first fault.
+/// The pairs of a rendered block of unquoted names, unescaped again. A block that was not rendered here ends at its first
+/// fault.
 pub fn pairs(block: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let mut rest = block;
     std::iter::from_fn(move || {
         let (name, value) = rest.strip_prefix(',').unwrap_or(rest).split_once("=\"")?;
-        let mut escaped = false;
-        let end = value.bytes().position(|byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        })?;
+        let end = closing_quote(value)?;
         rest = value.get(end + 1..)?;
         Some((name, unescaped(value.get(..end)?)))
+    })
+}
+
+/// The same where names may stand in quotes.
+pub fn quoted_pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let pair = rest.strip_prefix(',').unwrap_or(rest);
+        let (name, value) = match pair.strip_prefix('"') {
+            Some(quoted) => {
+                let (name, after) = quoted.split_at_checked(closing_quote(quoted)?)?;
+                (unescaped(name), after.strip_prefix("\"=\"")?)
+            }
+            None => pair.split_once("=\"").map(|(name, value)| (Cow::Borrowed(name), value))?,
+        };
+        let end = closing_quote(value)?;
+        rest = value.get(end + 1..)?;
+        Some((name, unescaped(value.get(..end)?)))
+    })
+}
+
+/// Where the first double quote is that is not escaped.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
     })
 }
 
@@ -108,12 +134,15 @@ pub fn sanitise(key: &str) -> String {
     name
 }
 
-/// Appends a runtime's labels. Two keys that sanitise to one name keep both values: the later one, in the keys' order,
+/// Appends a runtime's labels. Two keys that become one name keep both values: the later one, in the keys' order,
 /// gets the suffix `_conflict2`, `_conflict3`, …
-pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeMap<String, String>) {
+pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeMap<String, String>, naming: Naming) {
     let mut used: HashSet<String> = HashSet::with_capacity(labels.len().min(MAX_RUNTIME_LABELS));
     for (key, value) in labels.iter().filter(|(_, value)| !value.is_empty()).take(MAX_RUNTIME_LABELS) {
-        let mut name = sanitise(key);
+        let mut name = match naming {
+            Naming::Sanitised => sanitise(key),
+            Naming::Utf8(escaping) => escaping.name(&format!("{RUNTIME_PREFIX}{key}")),
+        };
         if used.contains(&name) {
             let base = name;
             let mut number = 2u32;
@@ -125,7 +154,9 @@ pub fn push_runtime_labels(out: &mut String, block_start: usize, labels: &BTreeM
                 number += 1;
             }
         }
-        push_label(out, block_start, &name, value);
+        let mut shown = String::with_capacity(name.len() + 2);
+        push_name(&mut shown, &name);
+        push_label(out, block_start, &shown, value);
         used.insert(name);
     }
 }
@@ -136,7 +167,12 @@ mod tests {
 
     fn block(labels: &[(&str, &str)]) -> String {
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        push_runtime_labels(
+            &mut out,
+            0,
+            &labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            Naming::Sanitised,
+        );
         out
     }
 
@@ -170,7 +206,7 @@ mod tests {
     fn labels_beyond_the_cap_are_left_out() {
         let labels: BTreeMap<String, String> = (0..200).map(|n| (format!("k{n:03}"), "v".into())).collect();
         let mut out = String::new();
-        push_runtime_labels(&mut out, 0, &labels);
+        push_runtime_labels(&mut out, 0, &labels, Naming::Sanitised);
         assert_eq!(out.split(',').count(), MAX_RUNTIME_LABELS);
     }
 
@@ -184,6 +220,21 @@ mod tests {
     #[test]
     fn an_empty_value_is_no_label() {
         assert_eq!(block(&[("a", ""), ("b", "1")]), "container_label_b=\"1\"");
+    }
+
+    #[test]
+    fn a_name_of_any_characters_is_read_back_from_its_quotes() {
+        let labels: BTreeMap<String, String> =
+            [("a=\"b\\", "1"), ("io.kubernetes/ü", "2"), ("plain", "3")].map(|(k, v)| (k.into(), v.into())).into();
+        let mut block = String::new();
+        push_runtime_labels(&mut block, 0, &labels, Naming::Utf8(super::super::escaping::Escaping::AllowUtf8));
+        assert_eq!(
+            block,
+            "\"container_label_a=\\\"b\\\\\"=\"1\",\"container_label_io.kubernetes/ü\"=\"2\",container_label_plain=\"3\""
+        );
+        let read: Vec<_> = quoted_pairs(&block).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        let written = labels.into_iter().map(|(key, value)| (format!("{RUNTIME_PREFIX}{key}"), value));
+        assert_eq!(read, written.collect::<Vec<_>>());
     }
 
     proptest::proptest! {

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Labels;
+use super::escaping::Naming;
 use super::labels::{MAX_ID_BYTES, clip, push_label, push_label_clipped, push_runtime_labels};
 use super::node_exporter;
 use crate::sample::catalogue::Table;
@@ -53,9 +54,39 @@ pub enum Rows {
     Tallies,
     /// The agent: no labels. Over history only: on the page it is written otherwise.
     Agent,
+    /// `namespace` of each sum. No table, as tallies.
+    Namespaces,
+    /// `namespace`, `owner_kind` and `owner_name` of each sum. No table, as tallies.
+    Workloads,
 }
 
-const KINDS: usize = 18;
+impl Rows {
+    /// Every kind, at the place of its discriminant.
+    pub const ALL: [Self; KINDS] = [
+        Self::Cgroups,
+        Self::Infos,
+        Self::Devices,
+        Self::BlkioDevices,
+        Self::Hugepages,
+        Self::Interfaces,
+        Self::RootFilesystems,
+        Self::RootDisks,
+        Self::RootDisksWithoutCgroup,
+        Self::Node,
+        Self::NodeCpus,
+        Self::NodeDisks,
+        Self::NodeInterfaces,
+        Self::NodeFilesystems,
+        Self::Machine,
+        Self::NodeInfo,
+        Self::Tallies,
+        Self::Agent,
+        Self::Namespaces,
+        Self::Workloads,
+    ];
+}
+
+const KINDS: usize = 20;
 
 impl Rows {
     /// The table whose rows hold the values.
@@ -71,7 +102,7 @@ impl Rows {
             Self::Node => Some(Table::Node),
             Self::NodeCpus => Some(Table::Cpu),
             Self::Agent => Some(Table::Agent),
-            Self::Machine | Self::NodeInfo | Self::Tallies => None,
+            Self::Machine | Self::NodeInfo | Self::Tallies | Self::Namespaces | Self::Workloads => None,
         }
     }
 }
@@ -125,6 +156,7 @@ pub struct Layout {
     roster: Arc<Roster>,
     machine: Arc<MachineFacts>,
     labels: Labels,
+    naming: Naming,
     text: String,
     entries: [Vec<Entry>; KINDS],
     /// Row of the cgroup that holds all pods, where there is one: its weight tells the kubelet's formula.
@@ -135,7 +167,13 @@ impl Layout {
     /// Renders the label blocks of a roster.
     #[must_use]
     pub fn new(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
-        let mut layout = Self::with_twins(roster, machine, labels);
+        Self::named(roster, machine, labels, Naming::Sanitised)
+    }
+
+    /// The same with a runtime's label keys told otherwise.
+    #[must_use]
+    pub fn named(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels, naming: Naming) -> Self {
+        let mut layout = Self::all(roster, machine, labels, naming);
         layout.drop_twins();
         layout
     }
@@ -144,10 +182,15 @@ impl Layout {
     /// instances of a container that was restarted. Their order says whom [`Layout::new`] would show.
     #[must_use]
     pub fn with_twins(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels) -> Self {
+        Self::all(roster, machine, labels, Naming::Sanitised)
+    }
+
+    fn all(roster: Arc<Roster>, machine: Arc<MachineFacts>, labels: Labels, naming: Naming) -> Self {
         let mut layout = Self {
             roster: Arc::clone(&roster),
             machine: Arc::clone(&machine),
             labels,
+            naming,
             text: String::new(),
             entries: Default::default(),
             kubepods_row: None,
@@ -161,10 +204,11 @@ impl Layout {
 
     /// Whether this layout is still the one of that roster and machine.
     #[must_use]
-    pub fn fits(&self, roster: &Arc<Roster>, machine: &Arc<MachineFacts>, labels: Labels) -> bool {
+    pub fn fits(&self, roster: &Arc<Roster>, machine: &Arc<MachineFacts>, labels: Labels, naming: Naming) -> bool {
         Arc::ptr_eq(&self.roster, roster)
             && (Arc::ptr_eq(&self.machine, machine) || self.machine == *machine)
             && self.labels == labels
+            && self.naming == naming
     }
 
     /// The subjects that are shown, in row order.
@@ -217,14 +261,15 @@ impl Layout {
         for (row, subject) in roster.subjects(Table::Cgroup).iter().enumerate() {
             let kind = kind_of(subject);
             let scope = Scope::of(kind);
+            let naming = self.naming;
             let depth = if self.labels == Labels::Full { Depth::Full } else { Depth::Slim };
             let (start, end) = self.add(Rows::Cgroups, row, scope, |text, start| {
-                push_identity(text, start, subject, kind, depth);
+                push_identity(text, start, subject, kind, (depth, naming));
             });
             owners.insert(subject.id, Owner { start, end, scope, kind });
             if matches!(kind, CgroupKind::Container | CgroupKind::Sandbox | CgroupKind::Pod) {
                 self.add(Rows::Infos, row, scope, |text, start| {
-                    push_identity(text, start, subject, kind, Depth::Info);
+                    push_identity(text, start, subject, kind, (Depth::Info, naming));
                 });
             }
             if kind == CgroupKind::Qos && is_kubepods(&subject.name) {
@@ -392,7 +437,8 @@ fn kind_of(subject: &Subject) -> CgroupKind {
 
 /// A pod's cgroup has its sandbox's metadata: of that only what is the pod's own is shown, because its `name` and
 /// `image` would make every pod count twice in a sum over `image!=""`.
-fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, depth: Depth) {
+fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: CgroupKind, told: (Depth, Naming)) {
+    let (depth, naming) = told;
     push_id(text, start, subject);
     let Some(workload) = &subject.workload else { return };
     let metadata = workload.metadata.as_deref();
@@ -414,7 +460,7 @@ fn push_identity(text: &mut String, start: usize, subject: &Subject, kind: Cgrou
         push_long_identity(text, start, workload, kind);
     }
     if let Some(own) = own.filter(|_| depth != Depth::Slim) {
-        push_runtime_labels(text, start, &own.labels);
+        push_runtime_labels(text, start, &own.labels, naming);
     }
 }
 

@@ -1,20 +1,26 @@
 //! The highest value in one tick since the last scrape, so that a burst between two scrapes is seen.
 //!
-//! In: every tick's sample, and who scraped which tick. Out: per cgroup the maxima to show. Each active scraper (peer
+//! In: every tick's sample, and who scraped which tick. Out: per cgroup the maxima to show, and what else can only be told
+//! by who saw every tick: [`distributions`](super::distributions), [`headroom`](super::headroom) and the sums of
+//! [`rollups`](super::rollups). Each active scraper (peer
 //! address and `User-Agent`, scraped within the last five minutes, at most eight) has its own window, which begins after
 //! the tick that it was last shown. An exposition shows the highest value over all active windows: no scraper misses a
 //! burst because another one came first, and what it sees may be older than its own last scrape. Fed outside the
 //! sampling thread. Next: [`encoder`](super::encoder).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::distributions::Distributions;
+use super::headroom::Growth;
 use super::layout::shows_interface;
+use super::rollups::{Rollups, Summed};
 use crate::sample::catalogue::{CgroupColumn, DeviceColumn, InterfaceColumn, Table};
 use crate::sample::derived::working_set_bytes;
 use crate::sample::row::RowRef;
 use crate::sample::{CgroupKind, NodeSample, SubjectId};
-use crate::units::MonotonicNanos;
+use crate::units::{MonotonicNanos, UnixNanos};
 
 /// Most scrapers that have a window of their own. Further ones are shown the others' windows.
 pub const MAX_SCRAPERS: usize = 8;
@@ -74,12 +80,36 @@ impl Values {
         let sum = value.map(|value| value + self.get(peak).unwrap_or(0.0));
         self.put(peak, sum);
     }
+}
 
-    /// `f64::max` takes the other side when one is NaN: absent plus something is something.
+/// The highest value per [`Peak`], and when it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Highest {
+    values: Values,
+    at: [UnixNanos; PEAKS],
+}
+
+impl Highest {
+    const NONE: Self = Self { values: Values::NONE, at: [UnixNanos(0); PEAKS] };
+
+    /// The value, if there is one, and the wall clock of its tick.
+    #[must_use]
+    pub fn get(&self, peak: Peak) -> Option<(f64, UnixNanos)> {
+        Some((self.values.get(peak)?, self.at.get(peak as usize).copied()?))
+    }
+
+    /// Of equal values the earlier one stays.
     fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine = mine.max(*theirs);
+        let mine = self.values.0.iter_mut().zip(&mut self.at);
+        for ((value, at), (theirs, their_at)) in mine.zip(other.values.0.iter().zip(&other.at)) {
+            if *theirs > *value || (value.is_nan() && !theirs.is_nan()) {
+                (*value, *at) = (*theirs, *their_at);
+            }
         }
+    }
+
+    fn tick(values: &Values, at: UnixNanos) -> Self {
+        Self { values: *values, at: [at; PEAKS] }
     }
 }
 
@@ -120,9 +150,13 @@ impl Last {
 
     /// The growth of one counter; `None` when it went back or was not there.
     fn growth(&self, before: &Self, index: usize) -> Option<f64> {
+        self.grown(before, index).map(float)
+    }
+
+    fn grown(&self, before: &Self, index: usize) -> Option<u64> {
         let now = self.values.get(index).copied().flatten()?;
         let then = before.values.get(index).copied().flatten()?;
-        now.checked_sub(then).map(float)
+        now.checked_sub(then)
     }
 }
 
@@ -130,8 +164,26 @@ impl Last {
 struct Tracked {
     last: Last,
     /// The two newest ticks' values, newest first: a scrape of the tick before may come after the next tick was seen.
-    recent: [(u64, Values); 2],
-    windows: Vec<Values>,
+    recent: [Recent; 2],
+    windows: Vec<Highest>,
+    /// Shared with those who show it; changed in place when nobody does.
+    distributions: Arc<Distributions>,
+    growth: Growth,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    tick: u64,
+    wall: UnixNanos,
+    values: Values,
+}
+
+impl Recent {
+    const NONE: Self = Self { tick: 0, wall: UnixNanos(0), values: Values::NONE };
+
+    fn highest(&self) -> Highest {
+        Highest::tick(&self.values, self.wall)
+    }
 }
 
 /// Keeps the windows.
@@ -142,17 +194,47 @@ pub struct Tracker {
     parts: HashMap<SubjectId, Last>,
     slots: Vec<Option<Slot>>,
     untracked: u64,
+    rollups: Rollups,
 }
 
-/// What an exposition shows.
+/// What an exposition shows of everything that was seen before it.
 #[derive(Debug, Clone, Default)]
-pub struct Maxima(HashMap<SubjectId, Values>);
+pub struct Maxima {
+    cgroups: HashMap<SubjectId, Followed>,
+    /// Sums per namespace and workload.
+    pub summed: Summed,
+}
+
+#[derive(Debug, Clone)]
+struct Followed {
+    highest: Highest,
+    distributions: Arc<Distributions>,
+    time_to_limit_seconds: Option<f64>,
+}
 
 impl Maxima {
     /// One cgroup's maximum.
     #[must_use]
     pub fn get(&self, id: SubjectId, peak: Peak) -> Option<f64> {
-        self.0.get(&id)?.get(peak)
+        self.when(id, peak).map(|(value, _)| value)
+    }
+
+    /// The same with the wall clock of its tick.
+    #[must_use]
+    pub fn when(&self, id: SubjectId, peak: Peak) -> Option<(f64, UnixNanos)> {
+        self.cgroups.get(&id)?.highest.get(peak)
+    }
+
+    /// One cgroup's distributions.
+    #[must_use]
+    pub fn distributions(&self, id: SubjectId) -> Option<&Distributions> {
+        self.cgroups.get(&id).map(|followed| &*followed.distributions)
+    }
+
+    /// How long one cgroup's memory takes to its limit, if it goes on growing as it did.
+    #[must_use]
+    pub fn time_to_limit_seconds(&self, id: SubjectId) -> Option<f64> {
+        self.cgroups.get(&id)?.time_to_limit_seconds
     }
 }
 
@@ -175,11 +257,14 @@ impl Tracker {
         let root = self.observe_cgroups(sample);
         self.observe_parts(sample, root);
         for tracked in self.cgroups.values_mut() {
-            let [(_, newest), _] = tracked.recent;
+            let [recent, _] = &tracked.recent;
+            let newest = recent.highest();
             for window in &mut tracked.windows {
                 window.merge(&newest);
             }
+            Arc::make_mut(&mut tracked.distributions).observe(&recent.values);
         }
+        self.rollups.observe(sample);
     }
 
     fn observe_cgroups(&mut self, sample: &NodeSample) -> Option<SubjectId> {
@@ -195,12 +280,16 @@ impl Tracker {
             let now = Last::of(&row, tick, CGROUP_COLUMNS);
             let tracked = self.cgroups.entry(subject.id).or_insert_with(|| Tracked {
                 last: now,
-                recent: [(0, Values::NONE); 2],
-                windows: vec![Values::NONE; slots],
+                recent: [Recent::NONE; 2],
+                windows: vec![Highest::NONE; slots],
+                distributions: Arc::new(Distributions::new(sample.wall)),
+                growth: Growth::default(),
             });
             let nanos = now.read_at.since(tracked.last.read_at);
             let mut values = Values::NONE;
-            values.put(Peak::WorkingSetBytes, working_set_bytes(&row, kind == CgroupKind::Root).map(float));
+            let working_set = working_set_bytes(&row, kind == CgroupKind::Root);
+            values.put(Peak::WorkingSetBytes, working_set.map(float));
+            tracked.growth.observe(row.read_at, working_set, row.cell(CgroupColumn::MemoryMaxBytes));
             if nanos >= shortest {
                 put_cgroup_rates(&mut values, &now, &tracked.last, float(nanos), sample.machine.cpu_cores);
                 tracked.last = now;
@@ -208,7 +297,7 @@ impl Tracker {
             // Read too soon after the last time: the counters stay as they are, the next tick's rate spans both.
             tracked.last.tick = tick;
             let [newest, _] = tracked.recent;
-            tracked.recent = [(tick, values), newest];
+            tracked.recent = [Recent { tick, wall: sample.wall, values }, newest];
         }
         self.cgroups.retain(|_, tracked| tracked.last.tick == tick);
         root
@@ -237,9 +326,12 @@ impl Tracker {
                 let before = self.parts.entry(subject.id).or_insert(now);
                 let nanos = now.read_at.since(before.read_at);
                 if nanos >= shortest {
-                    let [(_, values), _] = &mut tracked.recent;
+                    let [recent, _] = &mut tracked.recent;
                     for (index, peak) in peaks.into_iter().enumerate() {
-                        values.add(peak, now.growth(before, index).map(|bytes| bytes * 1e9 / float(nanos)));
+                        recent.values.add(peak, now.growth(before, index).map(|bytes| bytes * 1e9 / float(nanos)));
+                    }
+                    if table == Table::Interface {
+                        self.rollups.network(subject, [0, 1].map(|index| now.grown(before, index).unwrap_or(0)));
                     }
                     *before = now;
                 }
@@ -254,15 +346,21 @@ impl Tracker {
     pub fn maxima(&self, now: Instant) -> Maxima {
         let active: Vec<bool> = self.slots.iter().map(|slot| is_active(slot.as_ref(), now)).collect();
         let over = |tracked: &Tracked| {
-            let [(_, mut values), _] = tracked.recent;
+            let [recent, _] = &tracked.recent;
+            let mut highest = recent.highest();
             for (window, active) in tracked.windows.iter().zip(&active) {
                 if *active {
-                    values.merge(window);
+                    highest.merge(window);
                 }
             }
-            values
+            Followed {
+                highest,
+                distributions: Arc::clone(&tracked.distributions),
+                time_to_limit_seconds: tracked.growth.time_to_limit_seconds(),
+            }
         };
-        Maxima(self.cgroups.iter().map(|(id, tracked)| (*id, over(tracked))).collect())
+        let cgroups = self.cgroups.iter().map(|(id, tracked)| (*id, over(tracked))).collect();
+        Maxima { cgroups, summed: self.rollups.summed() }
     }
 
     /// Notes that a scraper was shown the exposition of `tick`: its window begins anew after that tick.
@@ -273,13 +371,13 @@ impl Tracker {
         };
         for tracked in self.cgroups.values_mut() {
             if tracked.windows.len() <= index {
-                tracked.windows.resize(index + 1, Values::NONE);
+                tracked.windows.resize(index + 1, Highest::NONE);
             }
             if let Some(window) = tracked.windows.get_mut(index) {
-                *window = Values::NONE;
-                for (seen, values) in &tracked.recent {
-                    if *seen > tick {
-                        window.merge(values);
+                *window = Highest::NONE;
+                for recent in &tracked.recent {
+                    if recent.tick > tick {
+                        window.merge(&recent.highest());
                     }
                 }
             }

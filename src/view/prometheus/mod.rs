@@ -1,33 +1,44 @@
-//! `/metrics`: every sample as Prometheus text 0.0.4 or OpenMetrics 1.0.
+//! `/metrics`: every sample as Prometheus text 0.0.4 or 1.0.0, OpenMetrics 1.0.0, or delimited protobuf.
 //!
 //! In: the newest [`NodeSample`](crate::sample::NodeSample). Out: bytes, made once per tick and shared by all scrapers.
 //!
 //! | step | file |
 //! |---|---|
 //! | what is exported, under which name, from which column | [`families`], in [`set`]s |
-//! | who it is exported for, under which labels | [`layout`], [`labels`] |
+//! | who it is exported for, under which labels | [`layout`], [`labels`], [`escaping`] |
 //! | one value of one row | [`reading`] |
 //! | the digits | [`number`], [`shares`] |
-//! | the highest value since the last scrape | [`maxima`] |
-//! | the text | [`encoder`], [`sink`] |
+//! | what happened since the last scrape | [`maxima`], [`distributions`], [`headroom`] |
+//! | sums over namespaces and workloads | [`rollups`] |
+//! | the walk over all families | [`encoder`] |
+//! | the bytes | [`writer`], [`text`], [`protobuf`], [`blocks`], [`sink`] |
 //! | the agent's own metrics | [`agent`] |
 //! | one body per tick | [`exposition`] |
 
 pub mod agent;
+pub mod blocks;
+pub mod distributions;
 pub mod encoder;
+pub mod escaping;
 pub mod exposition;
 pub mod families;
 pub mod family;
+pub mod headroom;
 pub mod labels;
 pub mod layout;
 pub mod maxima;
 pub mod node_exporter;
 pub mod number;
+pub mod protobuf;
 pub mod reading;
+pub mod rollups;
 pub mod set;
 pub mod shares;
 pub mod sink;
+pub mod text;
+pub mod writer;
 
+use self::escaping::Escaping;
 pub use exposition::{Ask, Exposition, ExpositionError, Shown};
 pub use maxima::Scraper;
 
@@ -75,17 +86,45 @@ pub enum Format {
     /// Prometheus text format 0.0.4.
     #[default]
     Text,
+    /// Prometheus text format 1.0.0: label names of any characters.
+    Text1,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
+    /// `io.prometheus.client.MetricFamily`, delimited: native histograms.
+    Protobuf,
 }
 
 impl Format {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Text, Self::Text1, Self::OpenMetrics, Self::Protobuf];
+
     /// The media type of a body.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
+        self.escaped_content_type(None)
+    }
+
+    /// The same for a client that asked for a scheme of escaping: it is told that it got it.
+    #[must_use]
+    pub const fn escaped_content_type(self, escaping: Option<Escaping>) -> &'static str {
+        macro_rules! with {
+            ($type:literal) => {
+                match escaping {
+                    None => $type,
+                    Some(Escaping::AllowUtf8) => concat!($type, "; escaping=allow-utf-8"),
+                    Some(Escaping::Underscores) => concat!($type, "; escaping=underscores"),
+                    Some(Escaping::Dots) => concat!($type, "; escaping=dots"),
+                    Some(Escaping::Values) => concat!($type, "; escaping=values"),
+                }
+            };
+        }
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Text1 => with!("text/plain; version=1.0.0; charset=utf-8"),
+            Self::OpenMetrics => with!("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            Self::Protobuf => {
+                with!("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+            }
         }
     }
 
@@ -94,7 +133,9 @@ impl Format {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Text1 => "text1",
             Self::OpenMetrics => "openmetrics",
+            Self::Protobuf => "protobuf",
         }
     }
 }

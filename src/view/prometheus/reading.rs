@@ -38,6 +38,9 @@ impl Reading {
             Value::One => Some(Self::One),
             Value::Present(_)
             | Value::Peak(_)
+            | Value::Distribution(_)
+            | Value::TimeToLimit
+            | Value::Sum(..)
             | Value::Machine(_)
             | Value::Tally(..)
             | Value::TallyExits

@@ -7,6 +7,7 @@ pub mod agent;
 mod computed;
 mod cpu;
 mod detail;
+mod inside;
 mod io;
 mod memory;
 mod network;
@@ -26,6 +27,9 @@ pub const FAMILIES: &[&[Family]] = &[
     detail::FAMILIES,
     detail::PEAKS,
     detail::TALLIES,
+    inside::FAMILIES,
+    inside::DISTRIBUTIONS,
+    inside::SUMS,
     node::MACHINE,
     node::FAMILIES,
     node_memory::FAMILIES,
