@@ -25,6 +25,7 @@ NODE = 'cluster=~"$cluster", instance=~"$instance"'
 PODS = NODE + ', namespace=~"$namespace", pod=~"$pod"'
 CONTAINERS = PODS + ', container!=""'
 R = "[$__rate_interval]"
+BY_CONTAINER = ["namespace", "pod", "container"]
 
 
 @dataclass
@@ -56,6 +57,14 @@ class Dashboard:
     rows: list
     variables: list
     tags: list = field(default_factory=list)
+
+
+def quantile(share, metric, selector, by):
+    """Of a distribution: native where Prometheus has native histograms on, else from classic buckets."""
+    group = lambda *more: ", ".join([*more, *by])
+    classic = f"histogram_quantile({share}, sum by ({group('le')}) (rate({metric}_bucket{{{selector}}}{R})))"
+    native = f"histogram_quantile({share}, sum by ({group()}) (rate({metric}{{{selector}}}{R})))"
+    return f"{native} or {classic}"
 
 
 def colour_scale(thresholds):
@@ -217,7 +226,7 @@ PODS_DASHBOARD = Dashboard(
                   [(f"sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{{{CONTAINERS}}}{R}))", "{{namespace}}/{{pod}} {{container}}")]),
             Panel("CPU use of the busiest seconds (p99)", "short",
                   "99 of 100 ticks were below this: a burst of a second shows here, and not in an average over a scrape interval.",
-                  [(f"histogram_quantile(0.99, sum by (le, namespace, pod, container) (rate(ringside_container_cpu_usage_cores_bucket{{{CONTAINERS}}}{R})))", "{{namespace}}/{{pod}} {{container}}")]),
+                  [(quantile(0.99, "ringside_container_cpu_usage_cores", CONTAINERS, BY_CONTAINER), "{{namespace}}/{{pod}} {{container}}")]),
             Panel("CPU use against the limit", "percentunit", "Of containers with a CPU limit.",
                   [(f"sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{{{CONTAINERS}}}{R})) / sum by (namespace, pod, container) (container_spec_cpu_quota{{{CONTAINERS}}} / container_spec_cpu_period{{{CONTAINERS}}})", "{{namespace}}/{{pod}} {{container}}")],
                   thresholds=WARN(0.8, 0.95)),
@@ -316,7 +325,7 @@ PRESSURE_DASHBOARD = Dashboard(
             Panel("Throttled seconds per second", "short", "Time for which processes stood still, summed over CPUs.",
                   [(f"sum by (namespace, pod, container) (rate(container_cpu_cfs_throttled_seconds_total{{{CONTAINERS}}}{R}))", "{{namespace}}/{{pod}} {{container}}")]),
             Panel("Throttled share of the worst seconds (p99)", "percentunit", "99 of 100 ticks were below this.",
-                  [(f"histogram_quantile(0.99, sum by (le, namespace, pod, container) (rate(ringside_container_cpu_throttled_ratio_bucket{{{CONTAINERS}}}{R})))", "{{namespace}}/{{pod}} {{container}}")], most=1),
+                  [(quantile(0.99, "ringside_container_cpu_throttled_ratio", CONTAINERS, BY_CONTAINER), "{{namespace}}/{{pod}} {{container}}")], most=1),
             Panel("Most throttled containers now", "percentunit", "Over five minutes.",
                   [(f"topk(20, sum by (namespace, pod, container) (rate(container_cpu_cfs_throttled_periods_total{{{CONTAINERS}}}[5m])) / sum by (namespace, pod, container) (rate(container_cpu_cfs_periods_total{{{CONTAINERS}}}[5m])))", "")], "table"),
         ]),
@@ -359,9 +368,13 @@ OOM_DASHBOARD = Dashboard(
 CANARY_PICK = f'{NODE}, namespace=~"$namespace", container!=""'
 
 
+def side_of(side):
+    return f'{CANARY_PICK}, $label="${side}"'
+
+
 def canary(expression):
     """The same for both values of the label, averaged over their containers."""
-    return [(expression % (f'{CANARY_PICK}, $label="${side}"'), legend) for side, legend in (("baseline", "$baseline"), ("canary", "$canary"))]
+    return [(expression % side_of(side), f"${side}") for side in ("baseline", "canary")]
 
 
 CANARY_DASHBOARD = Dashboard(
@@ -373,7 +386,7 @@ CANARY_DASHBOARD = Dashboard(
             Panel("CPU use", "short", "CPUs in use by one container on average.",
                   canary("avg(sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{%s}" + R + ")))")),
             Panel("CPU use of the busiest seconds (p99)", "short", "99 of 100 ticks of all containers of a side were below this.",
-                  canary("histogram_quantile(0.99, sum by (le) (rate(ringside_container_cpu_usage_cores_bucket{%s}" + R + ")))")),
+                  [(quantile(0.99, "ringside_container_cpu_usage_cores", side_of(side), []), f"${side}") for side in ("baseline", "canary")]),
             Panel("Working set", "bytes", "Of one container on average.", canary("avg(container_memory_working_set_bytes{%s})")),
             Panel("Largest memory", "bytes", "Of one container on average, since it was started.", canary("avg(container_memory_max_usage_bytes{%s})")),
             Panel("Waiting for a CPU", "percentunit", "Share of the time, on average.",
@@ -497,6 +510,11 @@ def build(it: Dashboard):
 def main(folder: Path):
     for it in ALL:
         document = json.loads(JSONEncoder(sort_keys=True, indent=2).encode(build(it)))
+        for index, one in enumerate(document["panels"]):
+            # Numbered here, so that a link to a panel goes on leading to it when Grafana loads the file anew.
+            one["id"] = index + 1
+            if one.get("options") is None:
+                one["options"] = {}
         path = folder / f"{it.uid}.json"
         path.write_text(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 

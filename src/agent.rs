@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::api_server::{self, ApiServerError};
-use crate::config::{AgentConfig, KeptFiles, LabelSet};
+use crate::config::{AgentConfig, KeptFiles, LabelNames, LabelSet};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::push_stats::PushStats;
@@ -113,6 +113,9 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let exposition = Exposition::new(store.clone(), labels(config.labels));
     let happened = EventLog::new(config.events_kept);
     let followed = store.clone();
+    if config.label_names == LabelNames::Utf8 {
+        exposition.use_utf8_names();
+    }
     let server = {
         let _entered = runtime.enter();
         let remote = Remote::new(store.clone(), labels(config.labels));

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{KeptFiles, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+pub use value::{KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
 
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
@@ -58,6 +58,8 @@ pub struct AgentConfig {
     pub cgroupfs: PathBuf,
     /// Which labels the expositions carry.
     pub labels: LabelSet,
+    /// How a runtime's label keys become names of labels.
+    pub label_names: LabelNames,
     /// Docker's socket.
     pub docker_socket: SocketChoice,
     /// Podman's socket.
@@ -204,6 +206,7 @@ impl<'a> Layers<'a> {
             sysfs: self.parsed("sysfs", value::root)?,
             cgroupfs: self.parsed("cgroupfs", value::root)?,
             labels: self.parsed("labels", value::word)?,
+            label_names: self.parsed("label-names", value::word)?,
             docker_socket: self.parsed("docker-socket", value::socket)?,
             podman_socket: self.parsed("podman-socket", value::socket)?,
             cri_sockets: self.cri_sockets()?,

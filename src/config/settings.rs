@@ -76,6 +76,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
     setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),
     setting("labels", "full|slim", Some("full"), "Labels of every series; slim leaves names to one info metric"),
+    setting(
+        "label-names",
+        "sanitised|utf8",
+        Some("sanitised"),
+        "Names made of a runtime's label keys; utf8 keeps them as they are for clients that ask for that",
+    ),
     setting("docker-socket", "PATH|auto|none", Some("auto"), "Ask Docker for names here"),
     setting("podman-socket", "PATH|auto|none", Some("auto"), "Ask Podman for names here"),
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),

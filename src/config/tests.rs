@@ -80,6 +80,7 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("sysfs", "/host/sys"),
         ("cgroupfs", "/host/sys/fs/cgroup"),
         ("labels", "slim"),
+        ("label-names", "utf8"),
         ("docker-socket", "none"),
         ("podman-socket", "none"),
         ("cri-socket", "/run/crio/crio.sock"),

@@ -13,6 +13,15 @@ pub enum LabelSet {
     Slim,
 }
 
+/// How a runtime's label keys become names of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelNames {
+    /// As cAdvisor does: what the format did not always allow becomes `_`.
+    Sanitised,
+    /// As they are, for clients that ask for it; escaped for the rest.
+    Utf8,
+}
+
 /// By which way the agent pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushRoute {
@@ -88,6 +97,10 @@ pub(super) trait Words: Copy + 'static {
 
 impl Words for LabelSet {
     const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("slim", Self::Slim)];
+}
+
+impl Words for LabelNames {
+    const WORDS: &'static [(&'static str, Self)] = &[("sanitised", Self::Sanitised), ("utf8", Self::Utf8)];
 }
 
 impl Words for PushRoute {

@@ -33,6 +33,7 @@ tmux                        tmux
 curl                        curl
 ca-certificates             /etc/ssl/certs/ca-certificates.crt
 python3-venv                /var/lib/dpkg/info/python3-venv.list
+python3-prometheus-client   /var/lib/dpkg/info/python3-prometheus-client.list
 '
 
 # shellcheck source=packages.sh

@@ -56,10 +56,22 @@ fn labels(text: &str) -> Result<(BTreeMap<String, String>, &str), String> {
 
 fn suffixes(kind: &str, open_metrics: bool) -> &'static [&'static str] {
     match (kind, open_metrics) {
-        ("counter", true) => &["_total"],
+        ("counter", true) => &["_total", "_created"],
         ("info", true) => &["_info"],
-        ("histogram", _) => &["_bucket", "_count", "_sum"],
+        ("histogram", true) => &["_bucket", "_count", "_sum", "_created"],
+        ("histogram", false) => &["_bucket", "_count", "_sum"],
         _ => &[""],
+    }
+}
+
+/// `{label="value"} value timestamp`, of at most 128 characters of labels.
+fn exemplar_ok(text: &str) -> Result<(), String> {
+    let (found, rest) = labels(text)?;
+    let characters: usize = found.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
+    let mut numbers = rest.strip_prefix(' ').ok_or("no value of an exemplar")?.split(' ').map(str::parse::<f64>);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(_)), Some(Ok(_)), None) if characters <= 128 => Ok(()),
+        _ => Err(format!("exemplar {text:?}")),
     }
 }
 
@@ -109,6 +121,13 @@ pub fn parse(text: &str, open_metrics: bool) -> Result<Parsed, String> {
         }
         let (labels, value) = labels(rest)?;
         let value = value.strip_prefix(' ').ok_or_else(|| format!("no space: {line:?}"))?;
+        let value = match value.split_once(" # ") {
+            Some((value, exemplar)) if open_metrics && name.ends_with("_bucket") => {
+                exemplar_ok(exemplar)?;
+                value
+            }
+            _ => value,
+        };
         if value.contains(' ') || (value.parse::<f64>().is_err() && !["NaN", "+Inf", "-Inf"].contains(&value)) {
             return fail("value");
         }

@@ -32,8 +32,14 @@ impl Prometheus {
 
     /// `more` is YAML that is put at the end of the configuration (`rule_files:`, `remote_read:` …).
     pub fn start_with(jobs: &[Job<'_>], more: &str) -> Self {
+        Self::start_every("1s", jobs, more, &[])
+    }
+
+    /// The same with another scrape interval and more flags.
+    pub fn start_every(interval: &str, jobs: &[Job<'_>], more: &str, flags: &[&str]) -> Self {
         let folder = lab_folder("prom");
-        let mut config = String::from("global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nscrape_configs:\n");
+        let mut config =
+            format!("global:\n  scrape_interval: {interval}\n  evaluation_interval: 1s\nscrape_configs:\n");
         for job in jobs {
             let (name, path) = (job.name, job.path);
             let targets = serde_json::to_string(job.targets).unwrap();
@@ -53,6 +59,7 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
+            .args(flags)
             .after_end(remove_folder_script(&folder))
             .start(&folder);
         let prometheus = Self { process, address, folder };

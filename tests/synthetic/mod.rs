@@ -140,6 +140,13 @@ impl Maker {
         }
     }
 
+    /// Adds a tally of nobody who lives.
+    pub fn tally(&mut self) {
+        let key = TallyKey { namespace: "shop".into(), pod: "web-0".into(), container: "web".into() };
+        let tally = Tally { restarts: 2, ..Tally::default() };
+        Arc::make_mut(&mut self.sample.tallies).entries.insert(key, tally);
+    }
+
     fn own_subjects(&mut self) {
         let tick = self.sample.tick;
         self.add(Table::Node, "node", |_, row| fill(row, Table::Node, 77, tick));

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::super::{Discovery, ExitRecord, Metadata};
+use super::super::{Discovery, ExitRecord, Metadata, Owner};
 
 /// Most labels of one container.
 const MAX_LABELS: usize = 64;
@@ -32,6 +32,8 @@ struct Entry {
 /// All containers that runtimes described.
 pub(in super::super) struct Book {
     entries: HashMap<Arc<str>, Entry>,
+    /// Who owns a pod, by its UID: only the API server knows, and runtimes describe the pod's containers.
+    owners: HashMap<String, Arc<Owner>>,
     /// Most containers of all sockets together.
     pub max_containers: usize,
     text_bytes: usize,
@@ -43,7 +45,14 @@ pub(in super::super) struct Book {
 
 impl Book {
     pub(in super::super) fn new(max_containers: usize) -> Self {
-        Self { entries: HashMap::new(), max_containers, text_bytes: 0, refused: 0, labels_dropped: 0 }
+        Self {
+            entries: HashMap::new(),
+            owners: HashMap::new(),
+            max_containers,
+            text_bytes: 0,
+            refused: 0,
+            labels_dropped: 0,
+        }
     }
 
     /// How many containers one socket described.
@@ -67,6 +76,9 @@ impl Book {
             return None;
         }
         cap(&mut metadata);
+        if metadata.owner.is_none() {
+            metadata.owner = metadata.pod_uid.as_ref().and_then(|uid| self.owners.get(uid)).cloned();
+        }
         let mut bytes = text_bytes(&metadata);
         let old_bytes = self.entries.get(id).map_or(0, |entry| entry.text_bytes);
         if self.text_bytes.saturating_sub(old_bytes).saturating_add(bytes) > MAX_TEXT_BYTES {
@@ -121,8 +133,30 @@ impl Book {
         }
     }
 
+    /// Takes who owns a pod; gives an event for each of its parts that did not know.
+    pub(super) fn owned(&mut self, pod_uid: &str, owner: &Arc<Owner>) -> Vec<Discovery> {
+        if self.owners.len() >= self.max_containers && !self.owners.contains_key(pod_uid) {
+            return Vec::new();
+        }
+        self.owners.insert(pod_uid.to_owned(), Arc::clone(owner));
+        let of_pod = |entry: &&mut Entry| entry.metadata.pod_uid.as_deref() == Some(pod_uid);
+        let mut news = Vec::new();
+        for (id, entry) in &mut self.entries {
+            if let Some(entry) = Some(entry).filter(of_pod).filter(|entry| entry.metadata.owner.as_ref() != Some(owner))
+            {
+                Arc::make_mut(&mut entry.metadata).owner = Some(Arc::clone(owner));
+                let (container_id, metadata) = (Arc::clone(id), Arc::clone(&entry.metadata));
+                news.push(Discovery::Described { container_id, metadata });
+            }
+        }
+        news
+    }
+
     /// The runtime has removed the container.
     pub(super) fn forget(&mut self, id: &str) {
+        if let Some(uid) = id.strip_prefix("pod/") {
+            self.owners.remove(uid);
+        }
         if let Some(entry) = self.entries.remove(id) {
             self.text_bytes = self.text_bytes.saturating_sub(entry.text_bytes);
         }
@@ -199,6 +233,28 @@ mod tests {
         assert!(book.describe("a", 0, 0, named("y")).is_some());
         assert!(book.describe("a", 1, 1, named("z")).is_none(), "a worse rank is not believed");
         assert_eq!(book.get("a").unwrap().name, "y");
+    }
+
+    #[test]
+    fn an_owner_that_only_the_api_server_knows_reaches_what_runtimes_describe_before_and_after() {
+        let of_pod = |name: &str| Metadata { pod_uid: Some("u-1".to_owned()), ..named(name) };
+        let owner = Arc::new(Owner { kind: "Job".to_owned(), name: "backup".to_owned() });
+        let mut book = Book::new(10);
+        book.describe("before", 0, 0, of_pod("before"));
+        book.describe("other", 0, 0, named("other"));
+        let news = book.owned("u-1", &owner);
+        let told: Vec<_> = news.iter().map(|news| format!("{news:?}").contains("backup")).collect();
+        assert_eq!(told, [true], "one part of the pod was there: {news:?}");
+        assert!(book.owned("u-1", &owner).is_empty(), "nothing new");
+        let Some(Discovery::Described { metadata, .. }) = book.describe("after", 0, 0, of_pod("after")) else {
+            panic!()
+        };
+        assert_eq!(metadata.owner.as_ref(), Some(&owner));
+        assert!(book.describe("before", 0, 0, of_pod("before")).is_none(), "the runtime says the same again");
+        assert_eq!(book.get("other").unwrap().owner, None);
+        book.forget("pod/u-1");
+        book.describe("late", 0, 0, of_pod("late"));
+        assert_eq!(book.get("late").unwrap().owner, None, "the pod is gone");
     }
 
     #[test]

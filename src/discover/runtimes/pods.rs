@@ -16,7 +16,7 @@ use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::super::sink::{EventSink, Stopped};
-use super::super::{Discovery, ExitRecord, Metadata, Runtime};
+use super::super::{Discovery, ExitRecord, Metadata, Owner, Runtime};
 use super::Book;
 use crate::units::UnixNanos;
 
@@ -126,6 +126,12 @@ impl PodSource {
             self.send(news).await?;
             ids.push(id);
         }
+        if let (Some(uid), Some(owner)) = (cgroup_uid(pod), owner(pod)) {
+            let all = self.book().owned(&uid, &owner);
+            for news in all {
+                self.send(Some(news)).await?;
+            }
+        }
         for (id, exit) in ends(pod) {
             let is_old = exit.finished_at.is_some_and(|at| at < self.started_at);
             let news = if is_old { None } else { self.book().exit(&id, exit) };
@@ -154,6 +160,23 @@ fn cgroup_uid(pod: &Pod) -> Option<String> {
     let is_static = annotation("kubernetes.io/config.mirror").is_some();
     let hash = annotation("kubernetes.io/config.hash").filter(|_| is_static);
     hash.or(pod.metadata.uid.as_ref()).cloned()
+}
+
+/// The pod's controller. A Deployment's ReplicaSet is named after the Deployment and the hash that the pod carries as a
+/// label; where both say so, the Deployment is who people know.
+fn owner(pod: &Pod) -> Option<Arc<Owner>> {
+    let mut references = pod.metadata.owner_references.iter().flatten();
+    let controller = references.find(|reference| reference.controller == Some(true))?;
+    let hash = pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+    let deployment = hash.filter(|_| controller.kind == "ReplicaSet").and_then(|hash| {
+        let name = controller.name.strip_suffix(hash.as_str())?.strip_suffix('-')?;
+        (!name.is_empty()).then_some(name)
+    });
+    let (kind, name) = match deployment {
+        Some(name) => ("Deployment", name),
+        None => (controller.kind.as_str(), controller.name.as_str()),
+    };
+    Some(Arc::new(Owner { kind: kind.to_owned(), name: name.to_owned() }))
 }
 
 /// `containerd://ID` → the runtime and ID.
@@ -197,6 +220,7 @@ fn describe(pod: &Pod) -> Vec<(String, Metadata)> {
         pod: Some(name.clone()),
         pod_uid: Some(uid.clone()),
         host_network,
+        owner: owner(pod),
         ..Metadata::default()
     };
     let sandbox = Metadata {
@@ -248,6 +272,24 @@ mod tests {
 
     fn pod(json: serde_json::Value) -> Pod {
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_pods_owner_is_its_controller_and_a_deployment_only_where_name_and_hash_agree() {
+        let of = |kind: &str, name: &str, controller: bool, hash: Option<&str>| {
+            let labels = hash.map(|hash| serde_json::json!({"pod-template-hash": hash}));
+            let pod = pod(serde_json::json!({"metadata": {"labels": labels, "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Other", "name": "not-this", "uid": "1"},
+                {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "2", "controller": controller},
+            ]}}));
+            owner(&pod).map(|owner| format!("{}/{}", owner.kind, owner.name))
+        };
+        let hash = Some("5d4f8c7b9");
+        assert_eq!(of("ReplicaSet", "web-5d4f8c7b9", true, hash).as_deref(), Some("Deployment/web"));
+        assert_eq!(of("ReplicaSet", "web-5d4f8c7b9", true, None).as_deref(), Some("ReplicaSet/web-5d4f8c7b9"));
+        assert_eq!(of("ReplicaSet", "web-other", true, hash).as_deref(), Some("ReplicaSet/web-other"));
+        assert_eq!(of("StatefulSet", "db", true, hash).as_deref(), Some("StatefulSet/db"));
+        assert_eq!(of("StatefulSet", "db", false, None), None, "an owner that does not control");
     }
 
     fn web() -> serde_json::Value {
