@@ -142,7 +142,7 @@ mod facts {
             untracked_scrapes: 0,
             push: None,
         };
-        let page = agent::encode(view, Format::Text).unwrap();
+        let page = String::from_utf8(agent::encode(view, Format::Text).unwrap()).unwrap();
         let shown: BTreeMap<&str, f64> = page
             .lines()
             .filter(|line| !line.starts_with('#'))
