@@ -26,7 +26,8 @@ NAMESPACE = "ringside"
 # Who must be there before whom. The APIServices come last: from then on the API server asks the aggregator.
 ORDER = [
     "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "NetworkPolicy",
-    "PodDisruptionBudget", "Service", "DaemonSet", "Deployment", "ServiceMonitor", "APIService",
+    "PodDisruptionBudget", "Service", "DaemonSet", "Deployment", "ServiceMonitor", "PodMonitor",
+    "APIService",
 ]
 
 HEADER = """\
@@ -99,7 +100,7 @@ def validate(file, version):
     kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
     checked = 0
     # Of the Prometheus operator, not of Kubernetes.
-    without_schema = {"ServiceMonitor"}
+    without_schema = {"ServiceMonitor", "PodMonitor"}
     for parsed in parse(pathlib.Path(file).read_text()):
         if parsed["kind"] in without_schema:
             continue

@@ -29,6 +29,7 @@ use crate::sample::{Hierarchies, MachineFacts, SampleError, Sampler, SamplerOpti
 use crate::store::{self, BootId, DataDir, Ring, RingOptions, StoreError};
 use crate::uplink::push::PushError;
 use crate::view::api;
+use crate::view::events::{self, EventLog};
 use crate::view::http::{Context, HttpError, HttpServer};
 use crate::view::prometheus::{Exposition, Labels, Shape};
 use crate::view::remote::Remote;
@@ -116,9 +117,10 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
-    let (pushed, stored) = (store.clone(), store.clone());
+    let (pushed, stored, followed) = (store.clone(), store.clone(), store.clone());
     let shape = shape(config);
     let exposition = Exposition::with_sets(store.clone(), shape.clone(), config.metrics);
+    let happened = EventLog::new(config.events_kept);
     if config.label_names == LabelNames::Utf8 {
         exposition.use_utf8_names();
     }
@@ -130,6 +132,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
             exposition: exposition.clone(),
             api: api::answer,
             remote,
+            events: happened.clone(),
             processes: ProcessTable::new(&config.procfs),
         };
         HttpServer::bind(config.listen, context)?
@@ -144,7 +147,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     let cell = Arc::new(DetailsCell::default());
     let roots = NodeRoots { procfs: config.procfs.clone(), sysfs: config.sysfs.clone() };
     let node_details = NodeDetails::start(&roots, &cell)?;
-    let (found, events) = mpsc::sync_channel(EVENTS_CAP);
+    let (found, discoveries) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
         procfs: config.procfs.clone(),
@@ -162,7 +165,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     std::thread::Builder::new().name("ringside-tick".into()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
-        sampler.run(&events, &stopping, |sample| writer.append(sample));
+        sampler.run(&discoveries, &stopping, |sample| writer.append(sample));
     })?;
     let (read, told_of) = (details::options(config, |set| config.metrics.has(set)), store.clone());
     let reading = details::start(config, &layout, read, move || told_of.latest(), Arc::clone(&cell))?;
@@ -193,15 +196,26 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let follower = tokio::spawn(exposition.follow(async {
             let _ = follow_until.await;
         }));
+        let (stop_events, events_until) = tokio::sync::oneshot::channel::<()>();
+        let told = events::follow(followed, happened.clone(), config.log_events, async {
+            let _ = events_until.await;
+        });
+        let told = tokio::spawn(told);
         let (stop_secure, secure_until) = tokio::sync::oneshot::channel::<()>();
         let secure = secure.map(|secure| {
             tokio::spawn(secure.serve(async {
                 let _ = secure_until.await;
             }))
         });
-        let served = server.serve(shutdown(sampler_ended, &failed)).await;
-        drop((stop_following, stop_secure));
+        let stopped = async {
+            shutdown(sampler_ended, &failed).await;
+            // Streams of events have no end of their own, and would be waited for.
+            happened.close();
+        };
+        let served = server.serve(stopped).await;
+        drop((stop_following, stop_secure, stop_events));
         let _ = follower.await;
+        let _ = told.await;
         if let Some(secure) = secure {
             let _ = secure.await;
         }

@@ -1,7 +1,10 @@
-//! Log lines on standard error: one JSON object per line, or text for people.
+//! Log lines on standard error: one JSON object of the Elastic Common Schema per line, or text for people.
 //!
 //! In: `tracing` events. Out: lines without control bytes, whatever a cgroup or container is called, and not more than
-//! a few per second from one place in the code. It writes nowhere else and keeps nothing. Next: nothing.
+//! a few per second from one place in the code; lifecycle events have a bound of their own, where they are made. It writes
+//! nowhere else and keeps nothing. What a line looks like is in [`line`]. Next: nothing.
+
+mod line;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -12,14 +15,17 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{AgentConfig, LogFormat, LogLevel};
+use line::{Host, Line};
 
 /// Lines per second from one place in the code; the rest is counted and told later.
 const LINES_PER_SECOND: u32 = 10;
+
+/// Lifecycle events: their bound is kept where they are made, for each kind.
+const EVENTS: &str = crate::view::events::lines::TARGET;
 
 /// Why logging could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -34,22 +40,31 @@ pub enum LoggingError {
 /// # Errors
 /// [`LoggingError::AlreadyStarted`].
 pub fn start(config: &AgentConfig) -> Result<(), LoggingError> {
-    start_as(config.log_format, config.log_level)?;
+    let host = Host { name: config.node_name.clone().unwrap_or_else(host_name), service: "ringside-agent" };
+    start_with(config.log_format, config.log_level, host)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     Ok(())
 }
 
-/// Starts logging to standard error in this form, from this level on.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Starts the aggregator's logging to standard error in this form, from this level on.
 ///
 /// # Errors
 /// [`LoggingError::AlreadyStarted`].
 pub fn start_as(format: LogFormat, level: LogLevel) -> Result<(), LoggingError> {
-    Ok(tracing::subscriber::set_global_default(subscriber(format, level, io::stderr))?)
+    start_with(format, level, Host { name: host_name(), service: "ringside-aggregator" })
 }
 
-fn subscriber<W, S>(format: LogFormat, level: LogLevel, sink: S) -> impl Subscriber + Send + Sync
+fn start_with(format: LogFormat, level: LogLevel, host: Host) -> Result<(), LoggingError> {
+    Ok(tracing::subscriber::set_global_default(subscriber(format, level, host, io::stderr))?)
+}
+
+fn subscriber<W, S>(format: LogFormat, level: LogLevel, host: Host, sink: S) -> impl Subscriber + Send + Sync
 where
     W: Write + 'static,
     S: Fn() -> W + Send + Sync + Clone + 'static,
@@ -67,38 +82,39 @@ where
         // It calls each request that fails an error. Whoever asked says so in his own words, and knows whether it is one.
         .with_target("kube_client::client::builder", if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF })
         .with_default(level.min(LevelFilter::WARN));
-    let throttle = Throttle::new(LINES_PER_SECOND, Reporter { format, sink: sink.clone() });
-    let writer = EscapingWriter(sink);
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Json => Box::new(tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true)),
-        LogFormat::Text => Box::new(tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false)),
-    };
-    Registry::default().with(layer.with_filter(throttle).with_filter(wanted))
+    let lines = Arc::new(Lines { format, host, sink });
+    let throttle = Throttle::new(LINES_PER_SECOND, Reporter(Arc::clone(&lines)));
+    Registry::default().with(Written(lines).with_filter(throttle).with_filter(wanted))
 }
 
-/// Hands each line to the sink with its control bytes escaped.
-#[derive(Clone)]
-struct EscapingWriter<S>(S);
+/// Where lines go, and in which form.
+struct Lines<S> {
+    format: LogFormat,
+    host: Host,
+    sink: S,
+}
 
-impl<'a, W: Write, S: Fn() -> W> MakeWriter<'a> for EscapingWriter<S> {
-    type Writer = EscapingLine<W>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        EscapingLine((self.0)())
+impl<W: Write, S: Fn() -> W> Lines<S> {
+    fn write(&self, line: &Line) {
+        let text = match self.format {
+            LogFormat::Json => line.json(&self.host),
+            LogFormat::Text => line.text(),
+        };
+        // A log that cannot be written cannot be logged about.
+        let _ = (self.sink)().write_all(escaped(&text).as_bytes());
     }
 }
 
-struct EscapingLine<W>(W);
+/// Writes each event as one line, with one write.
+struct Written<S>(Arc<Lines<S>>);
 
-impl<W: Write> Write for EscapingLine<W> {
-    /// The formatter writes one whole line at a time.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(escaped(&String::from_utf8_lossy(line)).as_bytes())?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+impl<W, S> Layer<Registry> for Written<S>
+where
+    W: Write + 'static,
+    S: Fn() -> W + Send + Sync + 'static,
+{
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, Registry>) {
+        self.0.write(&Line::of(event));
     }
 }
 
@@ -120,10 +136,7 @@ fn escaped(line: &str) -> String {
 }
 
 /// Tells how many lines a throttled place has lost.
-struct Reporter<S> {
-    format: LogFormat,
-    sink: S,
-}
+struct Reporter<S>(Arc<Lines<S>>);
 
 trait Report: Send + Sync + 'static {
     fn report(&self, place: &Metadata<'_>, lost: u32);
@@ -131,16 +144,7 @@ trait Report: Send + Sync + 'static {
 
 impl<W: Write, S: Fn() -> W + Send + Sync + 'static> Report for Reporter<S> {
     fn report(&self, place: &Metadata<'_>, lost: u32) {
-        let message = format!("{lost} more lines came from this place and were left out");
-        let at = format!("{}:{}", place.file().unwrap_or(place.target()), place.line().unwrap_or(0));
-        let line = match self.format {
-            LogFormat::Json => {
-                serde_json::json!({"level": "WARN", "message": message, "target": place.target(), "at": at}).to_string()
-            }
-            LogFormat::Text => format!("WARN {}: {message} at={at}", place.target()),
-        };
-        // A log that cannot be written cannot be logged about.
-        let _ = (self.sink)().write_all(escaped(&line).as_bytes());
+        self.0.write(&Line::lost(place, lost));
     }
 }
 
@@ -187,6 +191,9 @@ impl<S: Subscriber> Filter<S> for Throttle {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        if event.metadata().target() == EVENTS {
+            return true;
+        }
         let (pass, lost) = self.admit(event.metadata().callsite(), Instant::now());
         if lost > 0 {
             self.report.report(event.metadata(), lost);
@@ -215,10 +222,14 @@ mod tests {
         }
     }
 
+    fn host() -> Host {
+        Host { name: "node-1".into(), service: "ringside-agent" }
+    }
+
     fn logged(format: LogFormat, level: LogLevel, emit: impl FnOnce()) -> String {
         let sink = Sink::default();
         let to = sink.clone();
-        tracing::subscriber::with_default(subscriber(format, level, move || to.clone()), emit);
+        tracing::subscriber::with_default(subscriber(format, level, host(), move || to.clone()), emit);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -235,8 +246,8 @@ mod tests {
         assert_eq!(lines.len(), 2, "{text}");
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         let first: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
-        assert_eq!(first["cgroup"], HOSTILE);
-        assert_eq!(first["level"], "INFO");
+        assert_eq!(first["ringside.cgroup"], HOSTILE);
+        assert_eq!(first["log.level"], "info");
         assert_eq!(serde_json::from_str::<serde_json::Value>(lines[1]).unwrap()["message"], "second");
     }
 
@@ -299,10 +310,86 @@ mod tests {
     fn the_report_of_lost_lines_is_a_json_line_too() {
         let sink = Sink::default();
         let to = sink.clone();
-        let reporter = Reporter { format: LogFormat::Json, sink: move || to.clone() };
+        let reporter = Reporter(Arc::new(Lines { format: LogFormat::Json, host: host(), sink: move || to.clone() }));
         let place = tracing::callsite!(name: "place", kind: tracing::metadata::Kind::EVENT, fields: x);
         reporter.report(tracing::Callsite::metadata(place), 3);
         let line: serde_json::Value = serde_json::from_slice(&sink.0.lock().unwrap()).unwrap();
         assert_eq!(line["message"], "3 more lines came from this place and were left out");
+    }
+
+    /// What every line of JSON has, as the Elastic Common Schema asks for it.
+    fn assert_ecs(line: &str) -> serde_json::Value {
+        let fields: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for name in
+            ["@timestamp", "log.level", "message", "ecs.version", "service.name", "service.version", "host.name"]
+        {
+            assert!(fields[name].is_string(), "{name} in {line}");
+        }
+        assert!(fields["process.pid"].is_u64(), "{line}");
+        for name in ["event.category", "event.type"] {
+            assert!(fields.get(name).is_none_or(serde_json::Value::is_array), "{name} in {line}");
+        }
+        let timestamp = fields["@timestamp"].as_str().unwrap();
+        assert!(crate::view::api::parse_instant(timestamp, crate::units::UnixNanos(0)).is_some(), "{timestamp}");
+        let prefixes = ["ringside.", "error.", "event.", "container.", "orchestrator.", "kubernetes.", "process."];
+        let common = ["@timestamp", "message", "log.", "ecs.", "service.", "host."];
+        for name in fields.as_object().unwrap().keys() {
+            assert!(prefixes.iter().chain(&common).any(|prefix| name.starts_with(prefix)), "{name} in {line}");
+        }
+        fields
+    }
+
+    #[test]
+    fn the_agents_own_lines_have_the_names_of_ecs() {
+        let text = logged(LogFormat::Json, LogLevel::Info, || {
+            tracing::warn!(error = %"no space", address = %"127.0.0.1:1", count = 7_u64, on = true, "failed");
+        });
+        let line = assert_ecs(text.trim_end());
+        assert_eq!((&line["log.level"], &line["message"]), (&"warn".into(), &"failed".into()));
+        assert_eq!((&line["error.message"], &line["host.name"]), (&"no space".into(), &"node-1".into()));
+        assert_eq!((&line["ringside.address"], &line["ringside.count"]), (&"127.0.0.1:1".into(), &7.into()));
+        assert_eq!((&line["ringside.on"], &line["log.logger"]), (&true.into(), &"ringside::logging::tests".into()));
+    }
+
+    #[test]
+    fn a_lifecycle_event_of_a_container_with_hostile_names_is_one_line_of_ecs() {
+        use crate::sample::TallyKey;
+        use crate::units::UnixNanos;
+        use crate::view::events::{Draft, Event as Happened, Figure, Kind, Severity, Who, ecs};
+        let key = TallyKey { namespace: HOSTILE.into(), pod: HOSTILE.into(), container: HOSTILE.into() };
+        let who = Arc::new(Who { container_id: Some("ab12".into()), ..Who::named(&key) });
+        let mut what = Draft::new(UnixNanos(0), Kind::OomKilled, Severity::Error, Some(who), HOSTILE.to_owned());
+        what.victim = Some((HOSTILE.to_owned(), 42));
+        what.figures = vec![Figure::whole("memory_limit_bytes", 64)];
+        let event = Happened { id: 17, what };
+        let emit = || {
+            let fields = ecs::fields(&event).to_string();
+            tracing::error!(target: "ringside::events", ecs = fields.as_str(), "{}", event.what.message);
+        };
+        let text = logged(LogFormat::Json, LogLevel::Info, emit);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        let line = assert_ecs(text.trim_end());
+        for (name, value) in [("event.kind", "event"), ("event.action", "oom_killed"), ("event.outcome", "failure")] {
+            assert_eq!(line[name], value, "{name}");
+        }
+        assert_eq!((&line["event.sequence"], &line["process.pid"]), (&17.into(), &42.into()));
+        assert_eq!((&line["ringside.memory_limit_bytes"], &line["container.id"]), (&64.into(), &"ab12".into()));
+        assert_eq!(line["orchestrator.namespace"], line["kubernetes.namespace"]);
+        assert_eq!(line["event.category"], serde_json::json!(["process"]));
+
+        let text = logged(LogFormat::Text, LogLevel::Info, emit);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.contains("ecs=") && !text.contains("event.kind"), "{text}");
+    }
+
+    #[test]
+    fn lifecycle_events_are_not_cut_by_the_bound_on_places() {
+        let text = logged(LogFormat::Text, LogLevel::Info, || {
+            for _ in 0..100 {
+                tracing::info!(target: "ringside::events", "event");
+            }
+        });
+        assert_eq!(text.lines().count(), 100);
     }
 }

@@ -75,7 +75,8 @@ fn variants() -> Vec<Value> {
         json!({"apiServices": {"metrics": false, "customMetrics": false, "history": false},
                "aggregator": {"replicas": 3, "podDisruptionBudget": {"minAvailable": 2}}}),
         json!({"rbac": {"scrapers": [{"name": "prometheus", "namespace": "monitoring"}], "aggregateToDefaultRoles": false},
-               "scrape": {"annotations": true, "serviceMonitor": {"enabled": true, "labels": {"release": "p"}}},
+               "scrape": {"annotations": true, "serviceMonitor": {"enabled": true, "labels": {"release": "p"}},
+                          "headlessService": false, "podMonitor": {"enabled": true, "labels": {"release": "p"}}},
                "networkPolicy": {"agentFrom": [{"namespaceSelector": {}}], "aggregatorFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
                "commonLabels": {"team": "observers"}}),
     ]
@@ -380,4 +381,40 @@ fn prometheus_takes_the_scrape_configuration_and_finds_the_secure_ports_by_the_m
         .output()
         .unwrap_or_else(|error| panic!("cannot run promtool; tests/lab/setup.sh installs it: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_agents_are_found_by_the_name_of_their_headless_service() {
+    let (_, objects) = objects(&json!({}));
+    let service = one(&objects, "Service", "ringside-agent");
+    assert_eq!(
+        (&service["spec"]["clusterIP"], &service["spec"]["publishNotReadyAddresses"]),
+        (&json!("None"), &json!(true))
+    );
+    let labels = &one(&objects, "DaemonSet", "ringside-agent")["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in service["spec"]["selector"].as_object().unwrap() {
+        assert_eq!(&labels[key], value, "{key}");
+    }
+    let file = deploy().join("prometheus-scrape-dns.yaml");
+    let parsed: Vec<Value> = serde_json::from_str(&printed(&["--run", "json", file.to_str().unwrap()])).unwrap();
+    let found_by = &parsed[0]["scrape_configs"][0]["dns_sd_configs"][0];
+    let metadata = &service["metadata"];
+    let name = format!("{}.{}.svc", metadata["name"].as_str().unwrap(), metadata["namespace"].as_str().unwrap());
+    assert_eq!(found_by["names"], json!([name]));
+    assert_eq!(found_by["port"], service["spec"]["ports"][0]["port"]);
+    let output = Command::new("promtool").args(["check", "config", "--syntax-only"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_pod_monitor_finds_the_agents_port_by_its_name() {
+    let (_, objects) = objects(&json!({"scrape": {"podMonitor": {"enabled": true, "labels": {"release": "p"}}}}));
+    let monitor = one(&objects, "PodMonitor", "ringside-agent");
+    assert_eq!(monitor["metadata"]["labels"]["release"], "p");
+    let agent = one(&objects, "DaemonSet", "ringside-agent");
+    for (key, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&agent["spec"]["template"]["metadata"]["labels"][key], value, "{key}");
+    }
+    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+    assert_eq!(&agent["spec"]["template"]["spec"]["containers"][0]["ports"][0]["name"], port);
 }

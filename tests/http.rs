@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ringside::sample::processes::ProcessTable;
 use ringside::store::{Store, StoreWriter, ring};
 use ringside::view::Answer;
+use ringside::view::events::EventLog;
 use ringside::view::http::{Context, HttpServer, Limits};
 use ringside::view::prometheus::{Exposition, Labels};
 use ringside::view::remote::{self, Remote};
@@ -45,8 +46,14 @@ mod facts {
         let (writer, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote { store: store.clone(), shape: Labels::Full.into(), limits: history };
-        let context =
-            Context { store, exposition: exposition.clone(), api, remote, processes: ProcessTable::default() };
+        let context = Context {
+            store,
+            exposition: exposition.clone(),
+            api,
+            remote,
+            events: EventLog::default(),
+            processes: ProcessTable::default(),
+        };
         let server = HttpServer::bind_with("127.0.0.1:0".parse().unwrap(), context, limits).unwrap();
         let address = server.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -346,7 +353,8 @@ mod facts {
         let (_, store) = ring(1 << 20).unwrap();
         let exposition = Exposition::new(store.clone(), Labels::Full);
         let remote = Remote::new(store.clone(), Labels::Full);
-        let context = Context { store, exposition, api, remote, processes: ProcessTable::default() };
+        let context =
+            Context { store, exposition, api, remote, events: EventLog::default(), processes: ProcessTable::default() };
         let error = HttpServer::bind(server.address, context).unwrap_err().to_string();
         assert!(error.contains(&server.address.to_string()) && error.contains("--listen"), "{error}");
     }

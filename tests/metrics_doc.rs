@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use cadvisor_families::{CADVISOR, Fate};
 use metric_sources::{labels_of_rows, sources};
+use ringside::sample::export_stats::ExportStats;
 use ringside::sample::push_stats::{EventResult, PushResult, PushStats};
 use ringside::sample::sets::{NAMED, Named, Set};
 use ringside::sample::{NodeSample, SourceFile};
@@ -21,7 +22,7 @@ use ringside::units::UnixNanos;
 use ringside::view::prometheus::agent::{self, AgentView, Counts, ProcessUsage};
 use ringside::view::prometheus::families::{self, compat};
 use ringside::view::prometheus::family::Family;
-use ringside::view::prometheus::{Compression, Format};
+use ringside::view::prometheus::{Compression, Format, Pick};
 
 #[cfg(test)]
 mod facts {
@@ -153,6 +154,7 @@ mod facts {
             untracked_scrapes: 1,
             rollups_left_out: 1,
             push: Some(Arc::new(push)),
+            exports: vec![Arc::new(ExportStats::new("remote_write", "store:9090".into()))],
         };
         let text = String::from_utf8(agent::encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();
         let mut rows: Vec<Row> = Vec::new();

@@ -94,6 +94,8 @@ pub struct AgentConfig {
     pub cri_sockets: Vec<SocketChoice>,
     /// The most cgroups that are read.
     pub max_cgroups: usize,
+    /// How many events are kept.
+    pub events_kept: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
     /// Time between two readings of what is read off the tick.
@@ -120,6 +122,8 @@ pub struct AgentConfig {
     pub otlp: Option<OtlpConfig>,
     /// Form of the log lines.
     pub log_format: LogFormat,
+    /// Whether lifecycle events are log lines.
+    pub log_events: bool,
     /// Least severe level that is logged.
     pub log_level: LogLevel,
     /// Name of this node; `None` leaves it to the host name.
@@ -260,6 +264,7 @@ impl<'a> Layers<'a> {
             podman_socket: self.parsed("podman-socket", value::socket)?,
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
+            events_kept: self.parsed("events-kept", value::events_kept)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
             detail_interval: self.parsed("detail-interval", value::detail_interval)?,
             perf_events: self
@@ -277,6 +282,7 @@ impl<'a> Layers<'a> {
             remote_write: self.remote_write()?,
             otlp: self.otlp()?,
             log_format: self.parsed("log-format", value::word)?,
+            log_events: self.parsed("log-events", value::word)?,
             log_level: self.parsed("log-level", value::word)?,
             node_name: self.one("node-name").map(|_| self.parsed("node-name", value::node_name)).transpose()?,
             config_file: None,

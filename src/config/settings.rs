@@ -124,6 +124,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("podman-socket", "PATH|auto|none", Some("auto"), "Ask Podman for names here"),
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
     setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
+    setting("events-kept", "N", Some("10000"), "Keep the newest N events for /events, within 8 MiB"),
     setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
     setting(
         "detail-interval",
@@ -246,6 +247,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("otlp-deny", "LIST", None, "Do not push these: names with * or selectors, separated by commas"),
     setting("node-name", "NAME", None, "Name of this node; also from NODE_NAME, else the host name"),
     setting("log-format", "json|text", Some("json"), "Form of the log lines on standard error"),
+    setting("log-events", "on|off", Some("on"), "Write a log line for each lifecycle event"),
     setting("log-level", "LEVEL", Some("info"), "Least severe level to log: error, warn, info, debug or trace"),
 ];
 

@@ -118,6 +118,7 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("podman-socket", "none"),
         ("cri-socket", "/run/crio/crio.sock"),
         ("max-cgroups", "7"),
+        ("events-kept", "500"),
         ("kept-files", "100"),
         ("detail-interval", "30s"),
         ("perf-events", "instructions,page-faults"),
@@ -155,6 +156,7 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("otlp-deny", "*_info"),
         ("node-name", "n1"),
         ("log-format", "text"),
+        ("log-events", "off"),
         ("log-level", "debug"),
     ];
     let missing: Vec<_> = SETTINGS.iter().map(|s| s.key).filter(|key| rows.iter().all(|(row, _)| row != key)).collect();

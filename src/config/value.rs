@@ -149,6 +149,10 @@ impl Words for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
 }
 
+impl Words for bool {
+    const WORDS: &'static [(&'static str, Self)] = &[("on", true), ("off", false)];
+}
+
 impl Words for LogLevel {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("error", Self::Error),
@@ -400,6 +404,15 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(value) => Ok(value),
         Err(_) => Err("is not a whole number; give a number from 1 up, for example 20000".to_owned()),
     }
+}
+
+/// The newest ones are what one asks for after something went wrong; more than this is a database's task.
+pub(super) fn events_kept(text: &str) -> Result<usize, String> {
+    let kept = at_least_one(text).map_err(|_| "is not a number from 1 up; give for example 10000".to_owned())?;
+    if kept > 1_000_000 {
+        return Err("is more than a node should keep; give at most 1000000".to_owned());
+    }
+    Ok(kept)
 }
 
 pub(super) fn kept_files(text: &str) -> Result<KeptFiles, String> {

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod cadvisor;
+pub mod events;
 pub mod kubelet;
 pub mod query;
 pub mod rates;

@@ -24,6 +24,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("/stats/summary", "what a kubelet tells of node and pods"),
     ("/api/v1.3/containers/", "cAdvisor's API, for its clients: <code>/api/v1.0</code> to <code>/api/v2.1</code>"),
     ("/openapi.json", "description of <code>/api/v1</code>"),
+    ("/events?follow=false", "what happened to containers lately; without <code>follow</code> as it happens"),
     ("/livez", "whether the agent works"),
     ("/readyz", "whether it has read the node"),
 ];

@@ -9,6 +9,8 @@ use super::Refused;
 use super::fill::time;
 use crate::units::UnixNanos;
 use crate::view::api::{Query, parse_instant};
+use crate::view::events::EventLog;
+use crate::view::events::event::{Draft, Kind, Number};
 
 /// Most events of an answer that says no number.
 const MOST_EVENTS: usize = 10;
@@ -45,6 +47,34 @@ pub struct Event {
     pub at: UnixNanos,
     /// What.
     pub what: What,
+}
+
+/// The agent's events that cAdvisor has too, the oldest first.
+#[must_use]
+pub fn of_log(log: &EventLog) -> Vec<Event> {
+    log.all().iter().flat_map(|event| of_draft(&event.what)).collect()
+}
+
+/// An OOM kill is two events there: the limit that was hit, and the process that was killed for it.
+fn of_draft(draft: &Draft) -> Vec<Event> {
+    let Some(container) = draft.who.as_ref().and_then(|who| who.cgroup.clone()) else { return Vec::new() };
+    let event = |what| Event { container: container.clone(), at: draft.time, what };
+    match draft.kind {
+        Kind::Created => vec![event(What::Creation)],
+        Kind::Exited => {
+            let exit_code = match draft.figure("exit_code") {
+                Some(Number::Signed(code)) => i32::try_from(code).ok(),
+                _ => None,
+            };
+            vec![event(What::Deletion { exit_code })]
+        }
+        Kind::OomKilled => {
+            let (process_name, pid) = draft.victim.clone().unwrap_or_default();
+            let constraint = "CONSTRAINT_MEMCG".to_owned();
+            vec![event(What::Oom), event(What::OomKill { pid, process_name, constraint })]
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +172,24 @@ fn write(event: &Event) -> Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_oom_kill_of_ours_is_two_events_of_cadvisors_and_throttling_none() {
+        use crate::view::events::event::{Figure, Severity, Who};
+        let who = Some(std::sync::Arc::new(Who { cgroup: Some("/docker/a".into()), ..Who::default() }));
+        let draft = |kind| Draft::new(UnixNanos(7), kind, Severity::Info, who.clone(), String::new());
+        let killed = Draft { victim: Some(("java".into(), 42)), ..draft(Kind::OomKilled) };
+        let kill = What::OomKill { pid: 42, process_name: "java".into(), constraint: "CONSTRAINT_MEMCG".into() };
+        let whats = |draft: &Draft| of_draft(draft).into_iter().map(|event| event.what).collect::<Vec<_>>();
+        assert_eq!(whats(&killed), [What::Oom, kill]);
+        let exit_code = Figure { name: "exit_code", number: Number::Signed(137) };
+        let ended = Draft { figures: vec![exit_code], ..draft(Kind::Exited) };
+        assert_eq!(whats(&ended), [What::Deletion { exit_code: Some(137) }]);
+        assert_eq!(whats(&draft(Kind::Exited)), [What::Deletion { exit_code: None }]);
+        assert_eq!(whats(&draft(Kind::ThrottlingBegan)), []);
+        let created = of_draft(&draft(Kind::Created));
+        assert_eq!(created, [Event { container: "/docker/a".into(), at: UnixNanos(7), what: What::Creation }]);
+    }
 
     fn asked(container: &str, query: &str) -> serde_json::Value {
         let at = |seconds: u64| UnixNanos(seconds * 1_000_000_000);

@@ -16,7 +16,7 @@
 //! | path → answer | `routes.rs` |
 
 mod derived;
-mod events;
+pub mod events;
 mod fill;
 mod history;
 mod machine;

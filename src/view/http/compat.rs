@@ -59,7 +59,9 @@ impl Routes {
             let answer = match kubelet::answer(&context.store, &context.processes, &path, query.as_deref()) {
                 Some(answer) => answer,
                 None => {
-                    let source = cadvisor::Source { store: &context.store, processes: &context.processes, events: &[] };
+                    let events = cadvisor::events::of_log(&context.events);
+                    let (store, processes) = (&context.store, &context.processes);
+                    let source = cadvisor::Source { store, processes, events: &events };
                     cadvisor::answer(&source, &cadvisor::Request { path: &path, query: query.as_deref(), body: &body })
                 }
             };

@@ -10,10 +10,12 @@
 //! | paths of the kubelet and of cAdvisor | `compat.rs` |
 //! | the same over TLS, for those who may | `secure.rs` |
 //! | answers that are made while they are sent | `stream.rs` |
+//! | events as they happen | `events.rs` |
 //! | `Accept`, `Accept-Encoding` | [`negotiate`] |
 //! | errors as problem documents | `problem.rs` |
 
 mod compat;
+mod events;
 pub mod negotiate;
 mod problem;
 mod routes;
@@ -29,6 +31,7 @@ pub use secure::{Gate, SecureServer};
 pub use server::HttpServer;
 
 use super::Answer;
+use super::events::EventLog;
 use super::prometheus::Exposition;
 use super::remote::Remote;
 use crate::auth::listen::Bounds;
@@ -52,6 +55,8 @@ pub struct Context {
     pub remote: Remote,
     /// The node's processes, for those answers of other agents' that list them.
     pub processes: ProcessTable,
+    /// `/events`.
+    pub events: EventLog,
 }
 
 /// Bounds on clients.

@@ -42,9 +42,9 @@ pub struct Routes {
 
 /// What a route gives: its answer's parts, before the headers that every response has.
 pub(super) struct Reply {
-    status: u16,
-    content_type: &'static str,
-    body: Body,
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Body,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -55,8 +55,8 @@ impl From<Answer> for Reply {
     }
 }
 
-fn whole(body: impl Into<Bytes>) -> Body {
-    Either::Left(Full::new(body.into()))
+pub(super) fn whole(body: impl Into<Bytes>) -> Body {
+    Either::Left(Either::Left(Full::new(body.into())))
 }
 
 impl Reply {
@@ -69,7 +69,7 @@ impl Reply {
         }
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
@@ -143,6 +143,7 @@ impl Routes {
             ),
             "/metrics" => self.metrics(request, query, peer, None).await,
             "/metrics/cadvisor" => self.metrics(request, query, peer, Some(Labels::Kubelet)).await,
+            "/events" => self.events(request, query, busy),
             "/livez" => match self.context.exposition.ready() {
                 Err(error @ ExpositionError::Stale { .. }) => unavailable(&error),
                 _ => Reply::text("ok\n"),
@@ -318,7 +319,7 @@ fn unavailable(error: &ExpositionError) -> Reply {
     Reply::from(problem(503, "Service Unavailable", &format!("{error}."))).with(header::RETRY_AFTER, "1")
 }
 
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(super) fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 

@@ -15,11 +15,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::events::EventBody;
 use crate::auth::listen::Streaming;
 use crate::view::remote::{Pipe, RemoteError};
 
-/// What a response carries: all of it, or piece by piece.
-pub type Body = Either<Full<Bytes>, Streamed>;
+/// What a response carries: all of it, piece by piece, or events as they come.
+pub type Body = Either<Either<Full<Bytes>, Streamed>, EventBody>;
 
 /// Pieces that may wait for the client.
 const PIECES: usize = 2;
@@ -57,9 +58,12 @@ pub async fn start(
     });
     match rest.recv().await {
         Some(first) => {
-            Ok(Either::Right(Streamed { first: Some(first), rest, work: Some(work), _streaming: streaming }))
+            let body = Streamed { first: Some(first), rest, work: Some(work), _streaming: streaming };
+            Ok(Either::Left(Either::Right(body)))
         }
-        None => work.await.unwrap_or_else(|error| Err(failed(&error))).map(|()| Either::Left(Full::default())),
+        None => {
+            work.await.unwrap_or_else(|error| Err(failed(&error))).map(|()| Either::Left(Either::Left(Full::default())))
+        }
     }
 }
 

@@ -240,7 +240,7 @@ fn of_a_container_that_is_younger_than_that_usage_is_since_the_tick_before() {
 }
 
 fn tree(used_bytes: u64, inodes: u64) -> TreeUsage {
-    TreeUsage { used_bytes, inodes, counted_at: UnixNanos(WALL) }
+    TreeUsage { used_bytes, inodes, counted_at: UnixNanos(WALL), ..TreeUsage::default() }
 }
 
 fn with_storage(mut sample: NodeSample) -> NodeSample {
@@ -261,13 +261,14 @@ fn with_storage(mut sample: NodeSample) -> NodeSample {
         plugin: plugin.into(),
         usage: tree(used_bytes, 1),
         backing: Arc::new(Backing { kind: kind.into(), ..Backing::clone(&backing) }),
+        is_mount: kind == "tmpfs" || plugin.ends_with("csi"),
     };
     let web = StorageUsage {
         writable_layer: Some(tree(10, 3)),
         writable_layer_backing: Some(Arc::clone(&backing)),
         logs: Some(tree(20, 2)),
         logs_backing: Some(Arc::clone(&backing)),
-        volumes: Vec::new(),
+        ..StorageUsage::default()
     };
     let pod = StorageUsage {
         volumes: vec![
