@@ -145,7 +145,8 @@ mod facts {
         (sample(5), tracker.maxima(Instant::now()))
     }
 
-    const ALL: Options<'_> = Options { format: Format::Text, classic: true, created: false, plan: None, pick: None, blocks: None };
+    const ALL: Options<'_> =
+        Options { format: Format::Text, classic: true, created: false, plan: None, pick: None, blocks: None };
 
     #[test]
     fn the_four_formats_carry_the_same_series_and_values() {

@@ -20,8 +20,8 @@ use ringside::store::{Persistence, StoreStats, Tier, TierStats};
 use ringside::units::UnixNanos;
 use ringside::view::prometheus::agent::{self, AgentView, Counts, ProcessUsage};
 use ringside::view::prometheus::families::{self, compat};
-use ringside::view::prometheus::family::Family;
-use ringside::view::prometheus::{Compression, Format};
+use ringside::view::prometheus::family::{Family, Value};
+use ringside::view::prometheus::{Compression, Format, Pick};
 
 #[cfg(test)]
 mod facts {
@@ -93,6 +93,10 @@ mod facts {
             labels_of_rows(series.rows).iter().for_each(|name| add(name));
             label_names(series.labels).for_each(&mut add);
         }
+        let of_node_exporter = matches!(family.set, Set::Node(_)) && family.name.starts_with("node_");
+        if of_node_exporter && family.series.iter().any(|series| matches!(series.value, Value::Detail(_))) {
+            add("THEIRS");
+        }
         if family.name == "ringside_container_exits_total" {
             add("code");
             add("reason");
@@ -151,9 +155,10 @@ mod facts {
             process: ProcessUsage { cpu_nanos: Some(1), resident_pages: Some(1), started_at: Some(1) },
             scrapers: 1,
             untracked_scrapes: 1,
+            rollups_left_out: 1,
             push: Some(Arc::new(push)),
         };
-        let text = String::from_utf8(agent::encode(view, Format::Text).unwrap().into()).unwrap();
+        let text = String::from_utf8(agent::encode(view, Format::Text, &Pick::default()).unwrap()).unwrap();
         let mut rows: Vec<Row> = Vec::new();
         for line in text.lines() {
             if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
@@ -238,7 +243,11 @@ mod facts {
             let labels: Vec<String> = row
                 .labels
                 .iter()
-                .map(|label| if label == "IDENTITY" { "identity".to_owned() } else { format!("`{label}`") })
+                .map(|label| match label.as_str() {
+                    "IDENTITY" => "identity".to_owned(),
+                    "THEIRS" => "as in node_exporter".to_owned(),
+                    label => format!("`{label}`"),
+                })
                 .collect();
             writeln!(
                 text,

@@ -22,7 +22,9 @@ use std::time::Duration;
 pub use aggregator::{AggregatorConfig, AggregatorFlags};
 pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
-pub use value::{Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice};
+pub use value::{
+    Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice,
+};
 
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;

@@ -141,6 +141,8 @@ pub fn labels_of_rows(rows: Rows) -> &'static [&'static str] {
         Rows::Machine => &["machine_id", "system_uuid", "boot_id"],
         Rows::NodeInfo => &["node", "kernel_version", "os_version", "cgroup_layout"],
         Rows::Tallies => &["namespace", "pod", "container"],
+        Rows::Namespaces => &["namespace"],
+        Rows::Workloads => &["namespace", "owner_kind", "owner_name"],
         Rows::CadvisorVersion => &["kernelVersion", "osVersion", "cadvisorVersion"],
         #[allow(
             unreachable_patterns,

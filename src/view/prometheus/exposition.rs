@@ -363,14 +363,8 @@ impl Inner {
         let mut sink = Sink::new(ask.compression, Vec::with_capacity(likely_bytes)).map_err(|error| failed(&error))?;
         let plan = self.plan(ask);
         let Ask { format, classic, created, .. } = *ask;
-        let options = Options {
-            format,
-            classic,
-            created,
-            plan: Some(&plan),
-            pick: Some(&ask.pick),
-            blocks: blocks.as_deref(),
-        };
+        let options =
+            Options { format, classic, created, plan: Some(&plan), pick: Some(&ask.pick), blocks: blocks.as_deref() };
         encoder::encode_with(sample, &layout, &maxima, &options, &mut sink);
         // What they share with the tracker can be changed in place again.
         drop(maxima);

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::labels::{MAX_ID_BYTES, clip, push_container_labels, push_label, push_label_clipped};
-use super::{Labels, Shape};
 use super::node_exporter;
+use super::{Labels, Shape};
 use crate::sample::catalogue::Table;
 use crate::sample::{CgroupKind, MachineFacts, Metadata, QosClass, Roster, Runtime, Subject, SubjectId, Workload};
 
@@ -89,7 +89,6 @@ impl Rows {
         Self::Workloads,
     ];
 }
-
 
 impl Rows {
     /// The table whose rows hold the values.
