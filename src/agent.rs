@@ -4,7 +4,9 @@
 //! connected to whom; each part's own module says what it does.
 
 mod cluster;
+mod details;
 mod secure;
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::api_server::{self, ApiServerError};
-use crate::config::{AgentConfig, Compat, KeptFiles, LabelNames, LabelSet};
+use crate::config::{AgentConfig, Compat, KeptFiles, LabelNames, LabelSet, StorageChoice};
 use crate::discover::{self, CgroupLayout, DiscoverError, DiscoverOptions, RuntimeSocket, SocketKind, V1Controller};
 use crate::sample::details::DetailsCell;
 use crate::sample::details::node::{NodeDetails, NodeRoots};
@@ -128,9 +130,9 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
     };
 
     let files = FileShares::new(config.kept_files);
-    let details = Arc::new(DetailsCell::default());
+    let cell = Arc::new(DetailsCell::default());
     let roots = NodeRoots { procfs: config.procfs.clone(), sysfs: config.sysfs.clone() };
-    let node_details = NodeDetails::start(&roots, &details)?;
+    let node_details = NodeDetails::start(&roots, &cell)?;
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);
     let sampler = Sampler::new(SamplerOptions {
         interval: config.interval,
@@ -141,7 +143,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         skip_idle: true,
         machine: Arc::clone(&machine),
         ids,
-        details: Arc::clone(&details),
+        details: Arc::clone(&cell),
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
@@ -151,9 +153,13 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         let _ended = ended;
         sampler.run(&events, &stopping, |sample| writer.append(sample));
     })?;
+    let (read, told_of) = (details::options(config, |set| config.metrics.has(set)), store.clone());
+    let reading = details::start(config, &layout, read, move || told_of.latest(), Arc::clone(&cell))?;
     let mut options = discover_options(config, &files);
+    options.layer_stats = (config.storage != StorageChoice::Off).then_some(config.storage_interval);
     options.pods = cluster::pod_names(config, api_server.as_ref(), &machine.node_name)?;
     let discoverer = discover::start(options, &layout, found, runtime.handle())?;
+    let storage = storage::start(config, &layout, &store, &discoverer, &cell)?;
     tracing::info!(
         address = %config.listen, layout = layout.as_str(), node = %machine.node_name,
         interval_ms = config.interval.as_millis(), ring_bytes = config.ring_bytes,
@@ -188,7 +194,7 @@ pub fn run(config: &AgentConfig) -> Result<(), AgentError> {
         }
         served
     });
-    drop((pushing, discoverer, node_details));
+    drop((pushing, storage, discoverer, node_details, reading));
     stop.store(true, Ordering::Relaxed);
     tracing::info!("ringside agent stops");
     // The last ticks are written before the process ends.

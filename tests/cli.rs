@@ -113,7 +113,7 @@ fn version_and_help_go_to_standard_output_and_succeed() {
 }
 
 /// Checks that scripts may rely on.
-const CHECKS: [&str; 26] = [
+const CHECKS: [&str; 30] = [
     "configuration",
     "kernel",
     "os",
@@ -140,6 +140,10 @@ const CHECKS: [&str; 26] = [
     "docker-socket",
     "listen",
     "data-dir",
+    "socket-lists",
+    "perf-events",
+    "resctrl",
+    "storage",
 ];
 
 #[test]

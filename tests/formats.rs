@@ -1,5 +1,6 @@
 //! One sample in four formats: the same series, the same values, and what each format can tell beyond them.
 
+#[cfg(test)]
 mod client_model;
 mod strict_parser;
 mod synthetic;
@@ -101,12 +102,12 @@ mod facts {
         families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"))
     }
 
-    /// Ticks of one container that uses `cores[tick]` and writes as many MiB per second.
-    fn burst(cores: &[f64]) -> (NodeSample, Tracker) {
+    /// Ticks of one container that uses so many tenths of a core and writes as many times 100 kB.
+    fn burst(tenths: &[u64]) -> (NodeSample, Tracker) {
         let mut tracker = Tracker::default();
         let (mut usec, mut last) = (5_000_000, None);
-        for (tick, cores) in (1..).zip(cores) {
-            usec += (cores * 1e6) as u64;
+        for (tick, tenths) in (1..).zip(tenths) {
+            usec += tenths * 100_000;
             let mut maker = Maker::new(tick);
             let container = pod_container(1, 1);
             let id = maker.add(Table::Cgroup, &container.identity.path, |subject, row| {
@@ -183,7 +184,7 @@ mod facts {
 
     #[test]
     fn each_tick_is_one_observation_in_the_bucket_of_its_rate() {
-        let (sample, tracker) = burst(&[0.0, 0.1, 0.1, 2.0, 2.0, 0.1, 0.0]);
+        let (sample, tracker) = burst(&[0, 1, 1, 20, 20, 1, 0]);
         let histogram = cpu_histogram(&sample, &tracker, false);
         assert_eq!((histogram.sample_count(), histogram.zero_count()), (6, 1), "the first tick has no rate yet");
         assert!((histogram.sample_sum() - 4.3).abs() < 1e-9, "{}", histogram.sample_sum());
@@ -197,7 +198,7 @@ mod facts {
 
     #[test]
     fn the_highest_value_since_the_last_scrape_leads_to_its_moment() {
-        let (sample, mut tracker) = burst(&[0.0, 0.1, 3.0, 0.1]);
+        let (sample, mut tracker) = burst(&[0, 1, 30, 1]);
         let at = |histogram: Histogram| {
             let mut found = histogram.bucket.into_iter().filter_map(|bucket| {
                 let exemplar = bucket.exemplar?;
@@ -323,6 +324,35 @@ mod facts {
         let length = [u8::try_from(family.len() & 0x7f | 0x80).unwrap(), u8::try_from(family.len() >> 7).unwrap()];
         assert_eq!(body[at - 4..at - 2], length, "the length in front");
         assert_eq!(body[at - 2..at - 2 + family.len()], family);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        #[test]
+        fn labels_of_any_characters_are_the_same_in_text_and_protobuf(
+            told in proptest::collection::btree_map("[a-c./=\\\\\"\\n,{}ü😱]{1,12}", "[a-c\\\\\"\\n,={}ü\u{0}-\u{1f}]{1,12}", 0..6)
+        ) {
+            let mut maker = Maker::new(1);
+            let mut container = pod_container(1, 1);
+            let mut metadata = (**container.metadata.as_ref().unwrap()).clone();
+            metadata.labels = told.clone();
+            container.metadata = Some(Arc::new(metadata));
+            maker.add(Table::Cgroup, "/x", |subject, row| {
+                subject.workload = Some(Arc::new(container));
+                row.put(C::PidsMax, Some(1));
+                row.put(C::MemoryCurrentBytes, Some(1));
+            });
+            let sample = maker.finish();
+            let options = Options { format: Format::Protobuf, ..ALL };
+            let decoded = of_protobuf(&bytes(&sample, &Maxima::default(), Naming::Sanitised, options));
+            proptest::prop_assert_eq!(decoded, of_text(&text(&sample, &Maxima::default(), ALL), false));
+            let naming = Naming::Utf8(Escaping::AllowUtf8);
+            let decoded = families(&bytes(&sample, &Maxima::default(), naming, options));
+            let mut shown = labels(&family(&decoded, "container_memory_usage_bytes").metric[0]);
+            shown.retain(|name, _| name.starts_with("container_label_"));
+            let wanted: BTreeMap<_, _> = told.into_iter().map(|(key, value)| (format!("container_label_{key}"), value)).collect();
+            proptest::prop_assert_eq!(shown, wanted);
+        }
     }
 
     /// Two containers of one namespace, the older one of an owner.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::exposition::Scrape;
-use support::guest::{CgroupLayout, Guest};
+use support::guest::{CgroupLayout, Guest, GuestOptions};
 use support::kernel::{keyed, number, pair};
 use support::process::wait_until;
 use support::prometheus::assert_promtool_accepts;
@@ -372,6 +372,47 @@ fn v1_numbers(guest: &Guest) {
     assert_is(guest, "container_memory_failcnt", &[("id", &greedy)], failures);
     assert_is(guest, "container_spec_memory_limit_bytes", &[("id", &greedy)], || f64::from(16 << 20));
     assert_promtool_accepts(guest.agent_get("/metrics").text());
+}
+
+#[test]
+fn on_ext4_a_volume_with_a_project_of_its_own_has_the_usage_that_the_quota_counts() {
+    // Without pressure to look at, the thread pauses no longer than it must.
+    let options = GuestOptions { kernel_args: "psi=0".to_owned(), ..GuestOptions::new(CgroupLayout::V2) };
+    let guest = Guest::start_with(&options);
+    let volumes =
+        format!("/scratch/kubelet/pods/{}/volumes/kubernetes.io~empty-dir", POD.rsplit_once("/pod").unwrap().1);
+    // `alone` has a project to itself; `one` and `other` share theirs, so that its usage is nobody's.
+    guest.sh(&format!(
+        "set -e\nfor v in alone one other; do mkdir -p {volumes}/$v/deep; done\n\
+         /bin/chattr -p 77 +P {volumes}/alone\n/bin/chattr -p 78 +P {volumes}/one {volumes}/other\n\
+         for v in alone one other; do mkdir {volumes}/$v/made\n\
+         dd if=/dev/zero of={volumes}/$v/made/file bs=65536 count=80 2>/dev/null; done\nsync"
+    ));
+    guest.run_container("calm", &cgroup('a'), &CALM, json!({}));
+    guest.start_agent(&["--storage", "on", "--storage-interval", "1s", "--kubelet-dir", "/scratch/kubelet"]);
+    let (id, written) = (("id", POD), 80.0 * 65_536.0);
+    let counted = |scrape: &Scrape, volume: &str, source: &str| {
+        let labels = [id, ("volume", volume), ("source", source)];
+        scrape.has("ringside_pod_volume_counted_timestamp_seconds", &labels)
+    };
+    let scrape = guest.agent_scrape_until("the volumes, by quota and by a walk", |scrape| {
+        counted(scrape, "alone", "quota") && counted(scrape, "one", "walk") && counted(scrape, "other", "walk")
+    });
+    let value = |volume: &str| scrape.value("ringside_pod_volume_used_bytes", &[id, ("volume", volume)]);
+    // What was there before the project was set is another project's: the folder `deep` is not counted.
+    assert!((written..written + 32_768.0).contains(&value("alone")), "{}", value("alone"));
+    let walked = guest.sh(&format!("du -s -k {volumes}/one"));
+    let walked: f64 = number(walked.split_whitespace().next().unwrap());
+    assert_eq!(value("one"), walked * 1024.0, "what du says");
+    assert_eq!(scrape.value("ringside_pod_volume_inodes_used", &[id, ("volume", "alone")]), 3.0);
+    assert_eq!(scrape.value("ringside_pod_volume_inodes_used", &[id, ("volume", "one")]), 4.0);
+
+    // The quota counts at once, without another walk.
+    guest.sh(&format!("dd if=/dev/zero of={volumes}/alone/made/more bs=65536 count=16 2>/dev/null; sync"));
+    guest.agent_scrape_until("the second file in the project's usage", |scrape| {
+        let used = scrape.value("ringside_pod_volume_used_bytes", &[id, ("volume", "alone")]);
+        used >= written + 16.0 * 65_536.0
+    });
 }
 
 #[test]

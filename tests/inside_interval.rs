@@ -66,6 +66,29 @@ fn a_burst_of_two_seconds_is_seen_by_who_scrapes_every_ten() {
     assert_eq!(prometheus.query("min_over_time(up[1m])")[0].1, 1.0);
 }
 
+/// A container that holds about a megabyte more every second.
+const LEAK: &str = "x=; while :; do x=\"$x$(head -c 1000000 /dev/zero | tr '\\0' x)\"; sleep 1; done";
+
+#[test]
+fn a_container_that_leaks_towards_its_limit_says_how_long_it_has() {
+    let docker = Dockerd::start();
+    docker.import_busybox();
+    docker.run("leaky", &["--memory", "512m", BUSYBOX, "sh", "-c", LEAK]);
+    docker.run("boundless", &[BUSYBOX, "sh", "-c", LEAK]);
+    let agent = agent_beside(&docker, &[]);
+    let family = "ringside_container_memory_time_to_limit_seconds";
+    let scrape = agent.scrape_until("growth of more than ten seconds", |scrape| {
+        !scrape.find(family, &[("name", "leaky")]).is_empty()
+    });
+    let seconds = scrape.find(family, &[("name", "leaky")])[0].value;
+    let used = scrape.find("container_memory_working_set_bytes", &[("name", "leaky")])[0].value;
+    let left = f64::from(512 << 20) - used;
+    // The shell grows by one to a few megabytes per second, on a slow machine by less.
+    let rate = left / seconds;
+    assert!((50e3..50e6).contains(&rate), "{seconds} s for {left} bytes are {rate} bytes/s");
+    assert!(scrape.find(family, &[("name", "boundless")]).is_empty(), "without a limit there is no time to it");
+}
+
 /// Reads stdin with the parser of `python3-prometheus-client` and prints one line per sample.
 const READER: &str = "
 import sys

@@ -27,7 +27,7 @@ mod facts {
         let exposition = Exposition::with_sets(store, shape, sets);
         writer.append(Arc::new(sample));
         let pick = Pick::parse(Some(query)).unwrap();
-        let ask = Ask { format: Format::Text, labels, compression: Compression::Identity, pick };
+        let ask = Ask { labels, pick, ..Ask::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let shown = runtime.block_on(exposition.show(&ask, None)).unwrap();
         String::from_utf8(shown.body.to_vec()).unwrap()

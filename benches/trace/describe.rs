@@ -315,6 +315,7 @@ impl MetadataRecord {
             pid: self.pid,
             host_network: self.host_network,
             healthy: self.healthy,
+            owner: None,
         })
     }
 }

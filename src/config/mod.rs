@@ -24,10 +24,13 @@ pub use error::{ConfigError, Origin};
 pub use settings::{AgentFlags, SETTINGS, Setting};
 pub use value::{
     Compat, KeptFiles, LabelNames, LabelSet, LogFormat, LogLevel, PodNamesChoice, PushRoute, SocketChoice,
+    StorageChoice,
 };
 
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
+
+use crate::kernel::perf::PerfEvent;
 
 /// The variables of the process environment that matter here, by name.
 pub type Environment = BTreeMap<String, String>;
@@ -61,6 +64,14 @@ pub struct AgentConfig {
     pub sysfs: PathBuf,
     /// Where the cgroup hierarchies are mounted.
     pub cgroupfs: PathBuf,
+    /// Whether files of containers and pods are counted.
+    pub storage: StorageChoice,
+    /// Shortest time between two counts of the same files, 1 s to 1 h.
+    pub storage_interval: Duration,
+    /// Where the host's root folder is mounted.
+    pub rootfs: PathBuf,
+    /// The kubelet's folder, as a path of the host.
+    pub kubelet_dir: PathBuf,
     /// Which labels the expositions carry.
     pub labels: LabelSet,
     /// What is read and shown.
@@ -83,6 +94,12 @@ pub struct AgentConfig {
     pub max_cgroups: usize,
     /// How many kernel files may be kept open between ticks.
     pub kept_files: KeptFiles,
+    /// Time between two readings of what is read off the tick.
+    pub detail_interval: Duration,
+    /// Performance events that are counted of containers.
+    pub perf_events: Vec<PerfEvent>,
+    /// After how many readings of referenced memory the marks are cleared; 0 for never.
+    pub referenced_reset: u64,
     /// Whether the API server is asked for names.
     pub pod_names: PodNamesChoice,
     /// By which way it pushes.
@@ -223,6 +240,10 @@ impl<'a> Layers<'a> {
             procfs: self.parsed("procfs", value::root)?,
             sysfs: self.parsed("sysfs", value::root)?,
             cgroupfs: self.parsed("cgroupfs", value::root)?,
+            storage: self.parsed("storage", value::word)?,
+            storage_interval: self.parsed("storage-interval", value::storage_interval)?,
+            rootfs: self.parsed("rootfs", value::absolute)?,
+            kubelet_dir: self.parsed("kubelet-dir", value::absolute)?,
             labels: self.parsed("labels", value::word)?,
             metrics: self.joined("metrics", |list| value::sets(list, compat))?,
             compat,
@@ -234,6 +255,13 @@ impl<'a> Layers<'a> {
             cri_sockets: self.cri_sockets()?,
             max_cgroups: self.parsed("max-cgroups", value::at_least_one)?,
             kept_files: self.parsed("kept-files", value::kept_files)?,
+            detail_interval: self.parsed("detail-interval", value::detail_interval)?,
+            perf_events: self
+                .one("perf-events")
+                .map(|_| self.parsed("perf-events", value::perf_events))
+                .transpose()?
+                .unwrap_or_default(),
+            referenced_reset: self.parsed("referenced-reset", value::count)?,
             pod_names: self.parsed("pod-names", value::word)?,
             push: self.parsed("push", value::word)?,
             push_interval: self.parsed("push-interval", value::push_interval)?,

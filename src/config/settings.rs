@@ -75,6 +75,20 @@ pub const SETTINGS: &[Setting] = &[
     setting("procfs", "DIR", Some("/proc"), "Where procfs is mounted"),
     setting("sysfs", "DIR", Some("/sys"), "Where sysfs is mounted"),
     setting("cgroupfs", "DIR", Some("/sys/fs/cgroup"), "Where the cgroup hierarchies are mounted"),
+    setting(
+        "storage",
+        "auto|on|off",
+        Some("auto"),
+        "Count what containers and pods keep on disk; auto counts what it can read, on warns of what it cannot",
+    ),
+    setting(
+        "storage-interval",
+        "DURATION",
+        Some("1m"),
+        "Count each container's and pod's files at most this often, 1s to 1h; dear ones are counted less often",
+    ),
+    setting("rootfs", "DIR", Some("/"), "Where the host's root folder is mounted, for --storage"),
+    setting("kubelet-dir", "DIR", Some("/var/lib/kubelet"), "The kubelet's folder, as a path of the host"),
     setting("labels", "full|slim", Some("full"), "Labels of every series; slim leaves names to one info metric"),
     setting(
         "metrics",
@@ -111,6 +125,24 @@ pub const SETTINGS: &[Setting] = &[
     setting("cri-socket", "PATH|auto|none", Some("auto"), "Ask containerd or CRI-O for names here; repeatable"),
     setting("max-cgroups", "N", Some("20000"), "Read at most this many cgroups, and count those left out"),
     setting("kept-files", "N|auto", Some("auto"), "Keep at most this many kernel files open between ticks"),
+    setting(
+        "detail-interval",
+        "DURATION",
+        Some("15s"),
+        "Time between two readings of what is dear, such as open files and sockets, 1s to 10m",
+    ),
+    setting(
+        "perf-events",
+        "NAMES",
+        None,
+        "Count these performance events of containers (instructions,cycles,cache-misses,context-switches); none without it",
+    ),
+    setting(
+        "referenced-reset",
+        "N",
+        Some("0"),
+        "Clear the marks of touched memory after every N readings of referenced memory; 0 never does",
+    ),
     setting("pod-names", "auto|api-server|none", Some("auto"), "Ask the API server for the names of this node's pods"),
     setting(
         "push",

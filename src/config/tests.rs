@@ -104,6 +104,10 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("procfs", "/host/proc"),
         ("sysfs", "/host/sys"),
         ("cgroupfs", "/host/sys/fs/cgroup"),
+        ("storage", "on"),
+        ("storage-interval", "5m"),
+        ("rootfs", "/host"),
+        ("kubelet-dir", "/data/kubelet"),
         ("labels", "slim"),
         ("metrics", "default,+tcp,-pressure"),
         ("compat", "cadvisor"),
@@ -115,6 +119,9 @@ fn every_setting_can_be_set_in_yaml_with_dashes_and_in_toml_with_underscores() {
         ("cri-socket", "/run/crio/crio.sock"),
         ("max-cgroups", "7"),
         ("kept-files", "100"),
+        ("detail-interval", "30s"),
+        ("perf-events", "instructions,page-faults"),
+        ("referenced-reset", "4"),
         ("pod-names", "api-server"),
         ("push", "direct"),
         ("push-interval", "30s"),
@@ -351,6 +358,25 @@ fn an_error_names_the_source_it_came_from() {
     assert!(message(resolve(&[("max-cgroups", "0")], &[])).contains("give a number from 1 up"));
     assert!(message(resolve(&[("kept-files", "some")], &[])).contains("give a number or auto"));
     assert!(message(resolve(&[("procfs", "")], &[])).contains("give the path of the mount"));
+}
+
+#[test]
+fn the_reading_off_the_tick_takes_an_interval_and_events_by_name() {
+    for (flag, wrong, cure) in [
+        ("detail-interval", "900ms", "from 1s to 10m"),
+        ("detail-interval", "11m", "from 1s to 10m"),
+        ("perf-events", "instructions,nonsense", "names no event \"nonsense\"; use of instructions, cycles"),
+        ("referenced-reset", "-1", "give a number from 0 up"),
+    ] {
+        let said = message(resolve(&[(flag, wrong)], &[]));
+        assert!(said.contains(cure), "{said}");
+    }
+    let config = resolve(&[("perf-events", "page-faults, instructions,page-faults,")], &[]).unwrap();
+    let names: Vec<_> = config.perf_events.iter().map(|event| event.name).collect();
+    assert_eq!(names, ["page-faults", "instructions"]);
+    let config = resolve(&[], &[]).unwrap();
+    assert_eq!((config.detail_interval, config.referenced_reset), (Duration::from_secs(15), 0));
+    assert!(config.perf_events.is_empty());
 }
 
 #[test]

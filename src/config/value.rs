@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::kernel::perf::{self, PerfEvent};
 use crate::sample::sets::Sets;
 use crate::view::prometheus::LabelKeys;
 
@@ -55,6 +56,17 @@ pub enum PodNamesChoice {
     /// Always.
     ApiServer,
     /// Never.
+    Off,
+}
+
+/// Whether files of containers and pods are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageChoice {
+    /// What can be read.
+    Auto,
+    /// The same, with a warning where nothing can be read.
+    On,
+    /// Nothing.
     Off,
 }
 
@@ -127,6 +139,10 @@ impl Words for PushRoute {
 impl Words for PodNamesChoice {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("api-server", Self::ApiServer), ("none", Self::Off)];
+}
+
+impl Words for StorageChoice {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
 }
 
 impl Words for LogFormat {
@@ -240,6 +256,44 @@ pub(super) fn push_interval(text: &str) -> Result<Duration, String> {
     Ok(value)
 }
 
+/// What is read off the tick is dear; what is older than minutes says nothing of now.
+pub(super) fn detail_interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_secs(1) || value > Duration::from_secs(600) {
+        return Err("is out of range; give an interval from 1s to 10m, for example 15s".to_owned());
+    }
+    Ok(value)
+}
+
+/// Counting files is work for a disk: never more often than once a second.
+pub(super) fn storage_interval(text: &str) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < Duration::from_secs(1) || value > Duration::from_secs(3600) {
+        return Err("is out of range; give an interval from 1s to 1h, for example 1m".to_owned());
+    }
+    Ok(value)
+}
+
+/// Names of performance events by commas; each counts once.
+pub(super) fn perf_events(text: &str) -> Result<Vec<PerfEvent>, String> {
+    let mut events: Vec<PerfEvent> = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let Some(event) = perf::event(name) else {
+            let known: Vec<&str> = perf::EVENTS.iter().map(|event| event.name).collect();
+            return Err(format!("names no event {name:?}; use of {}", known.join(", ")));
+        };
+        if !events.contains(&event) {
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
+
+/// A plain number.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "is not a number; give a number from 0 up".to_owned())
+}
+
 /// An address to push to.
 pub(super) fn https_url(text: &str) -> Result<String, String> {
     let parsed: Result<hyper::Uri, _> = text.parse();
@@ -303,6 +357,13 @@ pub(super) fn loopback_address(text: &str) -> Result<SocketAddr, String> {
 pub(super) fn root(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("is not a directory; give the path of the mount".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
+    if !text.starts_with('/') {
+        return Err("is not a full path; give one that begins with /".to_owned());
     }
     Ok(PathBuf::from(text))
 }

@@ -6,6 +6,7 @@
 //! nothing here is waited for by a tick. Next: `sample/`.
 
 mod error;
+mod files;
 pub mod identity;
 pub mod layout;
 mod runtimes;
@@ -15,6 +16,7 @@ mod watch;
 mod workload;
 
 pub use error::DiscoverError;
+pub use files::{ContainerFiles, KnownFiles, LayerUsage};
 pub use layout::{CgroupLayout, LayoutKind, V1Controller};
 pub use runtimes::{PodNames, RuntimeSocket, RuntimeState, RuntimeStatus, SocketKind};
 pub use start::{DiscoverOptions, DiscoverStatus, Discoverer, start};

@@ -8,10 +8,10 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::runtimes::{Book, PodNames, PodSource, RuntimeSocket, RuntimeStatus, SocketKind, Source};
+use super::runtimes::{Book, PodNames, PodSource, RuntimeSocket, RuntimeStatus, SocketKind, Source, StatsSource};
 use super::sink::EventSink;
 use super::watch::{self, WatchHandle, WatchOptions, WatchStatus};
-use super::{CgroupLayout, DiscoverError, Discovery};
+use super::{CgroupLayout, DiscoverError, Discovery, KnownFiles};
 use crate::units::UnixNanos;
 
 /// What discovery may do, and how much of it.
@@ -36,6 +36,8 @@ pub struct DiscoverOptions {
     pub pods: Option<PodNames>,
     /// How the names of environment variables begin that are kept of each container; empty to keep none.
     pub environment: Vec<String>,
+    /// Pause between two counts of a container's writable layer by its CRI runtime; `None` to ask for none.
+    pub layer_stats: Option<Duration>,
     /// Pause between comparisons with a runtime's own list, where it also streams events.
     pub reconcile: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for DiscoverOptions {
             sockets: Self::default_sockets(Path::new("/")),
             pods: None,
             environment: Vec::new(),
+            layer_stats: None,
             reconcile: Duration::from_secs(30),
         }
     }
@@ -144,6 +147,10 @@ pub fn start(
         tasks.push(runtime.spawn(source.run()));
     }
     for (index, socket) in options.sockets.into_iter().enumerate() {
+        if let Some(every) = options.layer_stats.filter(|_| socket.kind == SocketKind::Cri) {
+            let (path, sink, book) = (socket.path.clone(), sink.clone(), Arc::clone(&book));
+            tasks.push(runtime.spawn(StatsSource { index, path, sink, book, every }.run()));
+        }
         let status = Arc::new(Mutex::new(Source::first_status(&socket)));
         statuses.push(Arc::clone(&status));
         let source = Source {
@@ -163,6 +170,12 @@ pub fn start(
 }
 
 impl Discoverer {
+    /// What the runtimes say about containers' files.
+    #[must_use]
+    pub fn files(&self) -> KnownFiles {
+        KnownFiles(Arc::clone(&self.book))
+    }
+
     /// How discovery is doing now. Takes short locks only; never waits for a runtime.
     #[must_use]
     pub fn status(&self) -> DiscoverStatus {

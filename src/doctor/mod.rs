@@ -6,10 +6,12 @@
 
 mod cgroups;
 mod data_dir;
+mod details;
 mod host;
 mod permissions;
 mod render;
 mod sockets;
+mod storage;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -158,6 +160,10 @@ pub fn examine(config: &AgentConfig) -> Report {
         sockets::cri(&config.cri_sockets, &config.cri_paths()),
         sockets::listen(config.listen, config.insecure),
         data_dir::check(config),
+        details::sockets(&own),
+        details::perf_events(config, &own),
+        details::resctrl(sysfs),
+        storage::check(config, &own),
     ]);
     let agent_can_run = findings.iter().all(|finding| finding.state != State::Failed);
     Report { version: env!("CARGO_PKG_VERSION"), node: facts.node_name, agent_can_run, findings }

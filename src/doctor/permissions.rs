@@ -61,7 +61,12 @@ impl Own {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether the usage of another user's project may be asked for (CAP_SYS_ADMIN).
+    pub(super) fn may_read_quota(&self) -> bool {
+        self.capabilities.is_some_and(|set| set >> 21 & 1 == 1)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
         let bit = CAPABILITIES.iter().find(|(_, known)| *known == name).map(|(bit, _)| *bit);
         match (self.capabilities, bit) {
             (Some(set), Some(bit)) => set >> bit & 1 == 1,

@@ -12,7 +12,8 @@
 //! | [`proc`] | `/proc` |
 //! | [`mod@adjtimex`] | how the clock is disciplined |
 //! | [`sys`] | files of `/sys` with one value |
-//! | [`sys_dev_block`], [`statvfs`] | names of block devices, sizes of filesystems |
+//! | [`sys_dev_block`], [`statvfs`], [`project_quota`] | names of block devices, sizes of filesystems, usage by project |
+//! | [`process`], [`numa_stat`], [`sock_diag`], [`perf`] | what is read off the tick, because its cost has no bound |
 
 pub mod file;
 pub mod parse;
@@ -21,7 +22,12 @@ pub mod adjtimex;
 pub mod cgroup;
 pub mod cgroup_v1;
 pub mod proc;
+pub mod process;
 
+pub mod numa_stat;
+pub mod perf;
+pub mod project_quota;
+pub mod sock_diag;
 pub mod statvfs;
 pub mod sys;
 pub mod sys_dev_block;

@@ -110,7 +110,7 @@ fn count(length: usize) -> u64 {
 }
 
 /// Parses a kernel CPU list such as `0-3,8,10-11`. Parts that are none are left out, and so are ranges of absurd length.
-fn parse_cpu_list(list: &str) -> BTreeSet<u32> {
+pub(super) fn parse_cpu_list(list: &str) -> BTreeSet<u32> {
     const MOST: u32 = 1 << 16;
     let mut cpus = BTreeSet::new();
     for part in list.trim().split(',') {

@@ -118,7 +118,7 @@ pub struct MetricFamily {
 pub fn families(mut body: &[u8]) -> Vec<MetricFamily> {
     let mut families = Vec::new();
     while !body.is_empty() {
-        families.push(MetricFamily::decode_length_delimited(&mut body).expect("a family"));
+        families.push(MetricFamily::decode_length_delimited(&mut body).unwrap());
     }
     families
 }
@@ -131,7 +131,7 @@ pub fn native(histogram: &Histogram) -> Vec<(f64, i64)> {
     for span in &histogram.positive_span {
         index += span.offset();
         for _ in 0..span.length() {
-            count += deltas.next().expect("a delta for each bucket of the spans");
+            count += deltas.next().unwrap();
             if count > 0 {
                 buckets.push((base.powi(index), count));
             }

@@ -22,7 +22,7 @@ use super::http::{self, Response};
 use super::process::{Running, Spawn, free_port, lab_folder, remove_folder_script, run, wait_until};
 
 /// In the order in which they can be loaded.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 17] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -38,6 +38,8 @@ const MODULES: [&str; 15] = [
     "stp",
     "bridge",
     "loop",
+    "quota_tree",
+    "quota_v2",
 ];
 
 /// Where the agent listens in the guest; the host's port is [`Guest::agent_address`].
@@ -110,7 +112,10 @@ impl Guest {
                 panic!("{}: {error}; tests/lab/setup.sh installs what is needed", file.display())
             });
         }
-        run("mke2fs", &["-q", "-t", "ext4", "-F", "-d", on_disk.to_str().unwrap(), scratch.to_str().unwrap()]);
+        // Usage is counted for each project; nothing is limited.
+        let quota = ["-O", "quota,project", "-E", "quotatype=prjquota"];
+        let from = ["-F", "-d", on_disk.to_str().unwrap(), scratch.to_str().unwrap()];
+        run("mke2fs", &[&["-q", "-t", "ext4"][..], &quota, &from].concat());
         let layout = match options.layout {
             CgroupLayout::V2 => "v2",
             CgroupLayout::V1 => "v1",
@@ -352,7 +357,7 @@ fn build_initramfs(folder: &Path, kernel: &Kernel) -> PathBuf {
     copy_libraries(BINARY, &stage);
     // busybox has an `ip` too, which cannot make veth pairs or reach into a network namespace. Its shell prefers
     // its own commands over files in PATH: a script that wants this one says /bin/ip.
-    for program in ["crun", "ip"] {
+    for program in ["crun", "ip", "chattr"] {
         let path = run("sh", &["-c", "command -v \"$0\"", program]);
         let target = stage.join("bin").join(program);
         if target.is_symlink() {

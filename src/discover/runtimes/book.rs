@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::super::{Discovery, ExitRecord, Metadata, Owner};
+use super::super::{ContainerFiles, Discovery, ExitRecord, Metadata, Owner};
 
 /// Most labels of one container.
 const MAX_LABELS: usize = 64;
@@ -27,6 +27,7 @@ struct Entry {
     metadata: Arc<Metadata>,
     text_bytes: usize,
     has_exited: bool,
+    files: ContainerFiles,
 }
 
 /// All containers that runtimes described.
@@ -102,7 +103,8 @@ impl Book {
                 return None;
             }
             let metadata = Arc::new(metadata);
-            let entry = Entry { source, rank, metadata, text_bytes: bytes, has_exited: false };
+            let files = ContainerFiles::default();
+            let entry = Entry { source, rank, metadata, text_bytes: bytes, has_exited: false, files };
             self.entries.insert(Arc::from(id), entry);
         }
         self.text_bytes = self.text_bytes.saturating_sub(old_bytes).saturating_add(bytes);
@@ -120,6 +122,25 @@ impl Book {
         }
         clip(&mut exit.reason, MAX_VALUE_BYTES);
         Some(Discovery::Exited { container_id, exit })
+    }
+
+    /// Changes what is known about a container's files; does nothing for one that is not in the book.
+    pub(super) fn with_files(&mut self, id: &str, change: impl FnOnce(&mut ContainerFiles)) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            change(&mut entry.files);
+        }
+    }
+
+    /// What is known about all containers' files.
+    pub(in super::super) fn files(&self) -> HashMap<Arc<str>, ContainerFiles> {
+        let known = self.entries.iter().filter(|(_, entry)| entry.files != ContainerFiles::default());
+        known.map(|(id, entry)| (Arc::clone(id), entry.files.clone())).collect()
+    }
+
+    /// Containers of one socket that run, without sandboxes.
+    pub(super) fn running(&self, source: usize) -> Vec<Arc<str>> {
+        let is_it = |entry: &Entry| entry.source == source && !entry.has_exited && !entry.metadata.sandbox;
+        self.entries.iter().filter(|(_, entry)| is_it(entry)).map(|(id, _)| Arc::clone(id)).collect()
     }
 
     /// True when the end of this run was told.

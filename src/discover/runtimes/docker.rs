@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -193,9 +193,13 @@ impl Session {
             .and_then(|host| host.network_mode.as_deref())
             .and_then(|mode| mode.strip_prefix("container:"))
             .and_then(|partner| source.with_book(|book| book.get(partner).map(|metadata| metadata.host_network)));
+        let (upper_dir, log_path) = files(&inspected);
         let mut metadata = describe(inspected, self.runtime, &source.environment);
         metadata.host_network |= partner.unwrap_or(false);
         source.describe(id, metadata).await?;
+        source.with_book(|book| {
+            book.with_files(id, |files| (files.upper_dir, files.log_path) = (upper_dir, log_path));
+        });
         let has_run = state.started_at.as_deref().and_then(time::parse_rfc3339).is_some();
         if has_run && state.running == Some(false) && state.restarting != Some(true) {
             let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
@@ -225,6 +229,15 @@ async fn inspect(docker: &Docker, id: &str) -> Result<Option<ContainerInspectRes
         Ok(Err(error)) => Err(Failure::failed(error)),
         Err(_) => Err(Failure::failed("no answer in time")),
     }
+}
+
+/// The writable layer and the log, as paths of the host. The layer is absent with a snapshotter of containerd, which tells
+/// none; the log with a driver that writes no file.
+fn files(inspected: &ContainerInspectResponse) -> (Option<PathBuf>, Option<PathBuf>) {
+    let absolute = |path: &str| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let driver = inspected.graph_driver.as_ref();
+    let upper_dir = driver.and_then(|driver| absolute(driver.data.get("UpperDir")?));
+    (upper_dir, inspected.log_path.as_deref().and_then(absolute))
 }
 
 /// Docker's words as ours.

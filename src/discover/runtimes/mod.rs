@@ -4,7 +4,8 @@
 //! [`Discovery::Exited`] once per run of a container. Everything is a task on the runtime that was handed in; a socket
 //! that is absent, hangs, sends garbage or comes back concerns nobody but its own task: every call has a deadline, every
 //! answer a greatest size, every retry a random pause.
-//! It never starts, stops or changes a container and never asks for numbers. Next: `sample/`.
+//! It never starts, stops or changes a container. The only numbers it asks for are those of writable layers, which no
+//! kernel file has. Next: `sample/`.
 
 mod book;
 mod cri;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) use book::Book;
+pub(super) use cri::StatsSource;
 pub use pods::PodNames;
 pub(super) use pods::PodSource;
 

@@ -7,6 +7,7 @@
 pub mod diskstats;
 pub mod loadavg;
 pub mod meminfo;
+pub mod mountinfo;
 pub mod net_arp;
 pub mod net_dev;
 pub mod net_snmp;

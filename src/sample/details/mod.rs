@@ -5,6 +5,17 @@
 //! thread that hangs leaves its part as old as it is. Next: [`NodeSample::details`](super::NodeSample::details).
 
 pub mod node;
+mod numa;
+mod perf;
+mod processes;
+mod reader;
+mod referenced;
+mod resctrl;
+mod sets;
+mod sockets;
+mod target;
+mod tasks;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +24,17 @@ use self::node::NodeDetail;
 use super::SubjectId;
 use super::storage::StorageUsage;
 
+pub use numa::{NumaKind, NumaPages};
+pub use perf::PerfCount;
+pub use processes::ProcessStats;
+pub use reader::{DetailPaths, DetailReader, DetailThread, start};
+pub use resctrl::CacheUse;
+pub use sets::{DetailOptions, DetailReading, Sets};
+pub use sockets::{SocketStates, TCP_COUNTERS, TCP_STATES, TcpCounters, TcpStates, UdpSums};
+pub use target::LeftOut;
+pub use tasks::{Scheduling, TaskStates};
+pub use topology::{CachePlace, Topology};
+
 /// Everything that is known off the tick. A part that is empty is not read, or has not been yet.
 #[derive(Debug, Clone, Default)]
 pub struct Details {
@@ -20,6 +42,8 @@ pub struct Details {
     pub storage: Arc<BTreeMap<SubjectId, StorageUsage>>,
     /// What the node says beyond the tick's files.
     pub node: Arc<NodeDetail>,
+    /// cAdvisor's sets that are off by default: processes, tasks, sockets, NUMA, performance counters.
+    pub sets: Sets,
 }
 
 /// Where the parts are put and taken. One per agent.

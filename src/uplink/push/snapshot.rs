@@ -185,7 +185,7 @@ pub fn snapshot(sample: &NodeSample, node_cpu: NodeCpuSource) -> Snapshot {
     let mut entities = vec![node(sample, node_cpu)];
     for (uid, pod) in pods(sample, &owned) {
         let (Some(namespace), Some(name)) = (pod.namespace, pod.name) else { continue };
-        entities.push(pod_entity(uid, namespace, name, &pod, &owned));
+        entities.push(pod_entity(sample, uid, namespace, name, &pod, &owned));
         let containers = pod.containers.iter();
         entities
             .extend(containers.map(|(subject, workload, row)| container(sample, uid, subject, workload, row, &owned)));
@@ -271,11 +271,14 @@ pub fn began(workload: &Workload) -> Option<UnixNanos> {
     Some(if workload.created_at.0 > 0 { told.min(workload.created_at) } else { told })
 }
 
-fn pod_entity(uid: &str, namespace: &str, name: &str, pod: &Pod<'_>, owned: &Owned<'_>) -> Entity {
+fn pod_entity(sample: &NodeSample, uid: &str, namespace: &str, name: &str, pod: &Pod<'_>, owned: &Owned<'_>) -> Entity {
     let mut values = Values::new();
     if let Some((subject, row)) = pod.own {
         put_cgroup(&mut values, &row);
         owned.put_io(subject.id, &mut values);
+        // Counted off the tick, so that the ring does not have it: the past is pushed without.
+        let storage = sample.details.storage.get(&subject.id).and_then(|usage| usage.ephemeral_storage);
+        values.put(M::EphemeralStorageBytes, storage.map(|usage| usage.used_bytes));
     }
     let own_network = pod.network.filter(|_| !pod.host_network).and_then(|(_, id)| owned.interfaces.get(&id));
     for row in own_network.into_iter().flatten() {

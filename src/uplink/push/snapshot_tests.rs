@@ -7,7 +7,9 @@ use super::past::{instants, samples};
 use super::snapshot::{NodeCpuSource, columns, snapshot};
 use super::testing::*;
 use crate::sample::catalogue::{NodeColumn as N, Table};
+use crate::sample::details::Details;
 use crate::sample::row::{Column, Row};
+use crate::sample::storage::{StorageUsage, TreeUsage};
 use crate::sample::{CgroupKind, Metadata, NodeSample};
 use crate::store::cluster::{Entity, EntityKey, Metric, Snapshot};
 use crate::store::{Store, ring};
@@ -70,6 +72,23 @@ fn a_pods_network_is_its_own_and_counted_once() {
     assert_eq!(value(&made, "web-0", Metric::NetworkReceiveBytes), Some(150_000 * 15), "without lo");
     assert_eq!(value(&made, "web-0", Metric::CpuPressureSomeUsec), Some(250_000));
     assert_eq!(value(&made, "web", Metric::NetworkReceiveBytes), None);
+}
+
+#[test]
+fn a_pods_ephemeral_storage_is_pushed_once_it_has_been_counted() {
+    let mut sample = sample(5);
+    assert_eq!(value(&snapshot(&sample, ROOT), "web-0", Metric::EphemeralStorageBytes), None);
+    let is_pod = |workload: &crate::sample::Workload| workload.kind() == CgroupKind::Pod;
+    let pod = sample.iter(Table::Cgroup).find(|(subject, _)| subject.workload.as_deref().is_some_and(is_pod));
+    let id = pod.unwrap().0.id;
+    let sum = TreeUsage { used_bytes: 3 * MIB, ..TreeUsage::default() };
+    let usage = StorageUsage { ephemeral_storage: Some(sum), ..StorageUsage::default() };
+    let mut details = Details::clone(&sample.details);
+    details.storage = Arc::new([(id, usage)].into());
+    sample.details = Arc::new(details);
+    let made = snapshot(&sample, ROOT);
+    assert_eq!(value(&made, "web-0", Metric::EphemeralStorageBytes), Some(3 * MIB));
+    assert_eq!(value(&made, "web", Metric::EphemeralStorageBytes), None, "it is the pod's");
 }
 
 #[test]

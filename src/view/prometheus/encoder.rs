@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::blocks::Blocks;
-use super::family::{Family, Series, Sight, Type, Value};
+use super::family::{DetailReader, Family, Series, Sight, Type, Value};
 use super::layout::{Entry, Layout, Rows};
 use super::maxima::Maxima;
 use super::number::Number;
@@ -138,18 +138,17 @@ impl View<'_> {
                     }
                 }
             }
+            Value::Detail(function) => self.push_details(out, series, function),
+            Value::MachineDetail(function) => {
+                for (place, _) in self.places(series.rows).take(1) {
+                    let mut emit =
+                        |labels: &str, number: Number| out.sample(place, &joined(series.labels, labels), number);
+                    function(&self.sample.details, &mut emit);
+                }
+            }
             Value::One => {
                 for (place, _) in self.places(series.rows) {
                     out.sample(place, series.labels, Number::integer(1));
-                }
-            }
-            Value::Detail(function) => {
-                let Some(table) = series.rows.table() else { return };
-                for (place, entry) in self.places(series.rows).filter(|(_, entry)| series.scope.meets(entry.scope)) {
-                    let Some(subject) = self.layout.subject(table, entry) else { continue };
-                    function(&self.sample.details, subject.id, &mut |labels, number| {
-                        out.sample(place, &joined(series.labels, labels), number);
-                    });
                 }
             }
             _ => self.push_rows(out, series),
@@ -185,6 +184,15 @@ impl View<'_> {
     fn living_cpu_usec(&self, tally: &Tally) -> u64 {
         let row = |id: &SubjectId| self.sample.row(Table::Cgroup, *id)?.value(CgroupColumn::CpuUsageUsec);
         tally.living.iter().filter_map(row).sum()
+    }
+
+    fn push_details(&self, out: &mut impl Writer, series: &Series, function: DetailReader) {
+        let Some(table) = series.rows.table() else { return };
+        for (place, entry) in self.places(series.rows).filter(|(_, entry)| series.scope.meets(entry.scope)) {
+            let Some(subject) = self.layout.subject(table, entry) else { continue };
+            let mut emit = |labels: &str, number: Number| out.sample(place, &joined(series.labels, labels), number);
+            function(&self.sample.details, subject.id, &mut emit);
+        }
     }
 
     fn push_rows(&self, out: &mut impl Writer, series: &Series) {

@@ -102,6 +102,12 @@ pub struct Sight<'a> {
     pub formula: super::shares::Formula,
 }
 
+/// Takes series one after the other: more labels, rendered, and the number.
+pub type Emit<'a> = dyn FnMut(&str, Number) + 'a;
+
+/// Gives a subject's series out of what was read off the tick.
+pub type DetailReader = fn(&Details, SubjectId, &mut Emit<'_>);
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -117,6 +123,10 @@ pub enum Value {
     Computed(fn(&Sight<'_>) -> Option<Number>),
     /// A function that looks beyond the row, at what is known about the newest tick only: history cannot answer it.
     Present(fn(&Sight<'_>, &Tallies) -> Option<Number>),
+    /// What was read of a cgroup off the tick, as any number of series. Only the present tells it.
+    Detail(DetailReader),
+    /// What was read of the machine off the tick, as any number of series with the labels of the first row.
+    MachineDetail(fn(&Details, &mut Emit<'_>)),
     /// The highest value in one tick since the last scrape.
     Peak(Peak),
     /// The distribution of one value per tick.
@@ -133,8 +143,6 @@ pub enum Value {
     TallyCpu,
     /// A sum over a namespace or a workload, with the decimal places of its unit.
     Sum(fn(&Sums) -> u64, u8),
-    /// What was read off the tick: any number of series for a subject, each with labels of its own, rendered.
-    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
     /// 1.
     One,
 }
@@ -215,6 +223,24 @@ pub const fn computed(function: fn(&Sight<'_>) -> Option<Number>) -> Series {
 #[must_use]
 pub const fn present(function: fn(&Sight<'_>, &Tallies) -> Option<Number>) -> Series {
     Series::new(Rows::Cgroups, Value::Present(function))
+}
+
+/// Series of a cgroup that were read off the tick.
+#[must_use]
+pub const fn detail(function: DetailReader) -> Series {
+    Series::new(Rows::Cgroups, Value::Detail(function))
+}
+
+/// Series of the machine that were read off the tick.
+#[must_use]
+pub const fn machine_detail(function: fn(&Details, &mut Emit<'_>)) -> Series {
+    Series::new(Rows::Machine, Value::MachineDetail(function))
+}
+
+/// Series about the reading itself, without labels of their own rows.
+#[must_use]
+pub const fn node_detail(function: fn(&Details, &mut Emit<'_>)) -> Series {
+    Series::new(Rows::Node, Value::MachineDetail(function))
 }
 
 /// A column of a cgroup's block device.

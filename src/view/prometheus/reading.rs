@@ -37,6 +37,8 @@ impl Reading {
             Value::Computed(function) => Some(Self::Computed(function)),
             Value::One => Some(Self::One),
             Value::Present(_)
+            | Value::Detail(_)
+            | Value::MachineDetail(_)
             | Value::Peak(_)
             | Value::Distribution(_)
             | Value::TimeToLimit
@@ -44,8 +46,7 @@ impl Reading {
             | Value::Machine(_)
             | Value::Tally(..)
             | Value::TallyExits
-            | Value::TallyCpu
-            | Value::Detail(_) => None,
+            | Value::TallyCpu => None,
         }
     }
 

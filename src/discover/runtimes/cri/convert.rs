@@ -1,10 +1,16 @@
 //! CRI's words as ours. In: messages. Out: [`Metadata`] and [`ExitRecord`]. Pure functions. Next: [`super::super::book`].
 
-use super::messages::{ContainerStatus, Label, PodSandboxStatus, label_map, text};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::messages::{ContainerStatus, FilesystemUsage, Label, PodSandboxStatus, label_map, text};
 use crate::discover::runtimes::book::kubernetes_words;
 use crate::discover::runtimes::time;
-use crate::discover::{ExitRecord, Metadata, Runtime};
+use crate::discover::{ExitRecord, LayerUsage, Metadata, Runtime};
 
+/// Longest path that is taken over (`PATH_MAX`).
+const MAX_PATH_BYTES: usize = 4096;
 /// `NamespaceMode.NODE`.
 const NODE: i32 = 2;
 
@@ -100,6 +106,22 @@ pub(super) fn container(
     metadata.container = name.or(metadata.container);
     metadata.labels = labels;
     metadata
+}
+
+/// A path of the host; `None` for what is not one.
+pub(super) fn path(bytes: &[u8]) -> Option<PathBuf> {
+    let path = Path::new(OsStr::from_bytes(bytes));
+    (path.is_absolute() && bytes.len() <= MAX_PATH_BYTES && !bytes.contains(&0)).then(|| path.to_owned())
+}
+
+/// What the runtime counted of a writable layer; `None` when it has not counted yet.
+pub(super) fn layer_usage(usage: &FilesystemUsage) -> Option<LayerUsage> {
+    Some(LayerUsage {
+        used_bytes: usage.used_bytes.as_ref()?.value,
+        inodes: usage.inodes_used.as_ref().map(|inodes| inodes.value),
+        mountpoint: usage.fs_id.as_ref().and_then(|id| path(&id.mountpoint)),
+        counted_at: time::from_nanos(usage.timestamp)?,
+    })
 }
 
 /// How a container ended.

@@ -200,6 +200,56 @@ pub(in super::super) struct ContainerStatus {
     pub reason: Vec<u8>,
     #[prost(message, repeated, tag = "12")]
     pub labels: Vec<Label>,
+    #[prost(bytes = "vec", tag = "15")]
+    pub log_path: Vec<u8>,
+}
+
+/// `ContainerStatsRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct ContainerStatsRequest {
+    #[prost(string, tag = "1")]
+    pub container_id: String,
+}
+
+/// `ContainerStatsResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct ContainerStatsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub stats: Option<ContainerStats>,
+}
+
+/// `ContainerStats`, without what the kernel tells better.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct ContainerStats {
+    #[prost(message, optional, tag = "4")]
+    pub writable_layer: Option<FilesystemUsage>,
+}
+
+/// `FilesystemUsage`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct FilesystemUsage {
+    #[prost(int64, tag = "1")]
+    pub timestamp: i64,
+    #[prost(message, optional, tag = "2")]
+    pub fs_id: Option<FilesystemIdentifier>,
+    #[prost(message, optional, tag = "3")]
+    pub used_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "4")]
+    pub inodes_used: Option<UInt64Value>,
+}
+
+/// `FilesystemIdentifier`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct FilesystemIdentifier {
+    #[prost(bytes = "vec", tag = "1")]
+    pub mountpoint: Vec<u8>,
+}
+
+/// `UInt64Value`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in super::super) struct UInt64Value {
+    #[prost(uint64, tag = "1")]
+    pub value: u64,
 }
 
 /// `ContainerEventResponse`.

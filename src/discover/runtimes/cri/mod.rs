@@ -3,10 +3,11 @@
 //! In: a unix socket with gRPC. Out: descriptions of sandboxes and containers, and ends. Where the runtime streams
 //! events (`GetContainerEvents`, containerd 1.7 and CRI-O when enabled) one event refreshes one container; elsewhere the
 //! lists are read every two seconds, and at once when the watcher saw a birth or an end.
-//! It calls nothing that changes a container and never `ListContainerStats`. Next: [`super::book`].
+//! It calls nothing that changes a container. Numbers are asked for by `stats.rs` only, on a connection of its own. Next: [`super::book`].
 
 mod convert;
 pub(super) mod messages;
+mod stats;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -24,6 +25,8 @@ use tonic_prost::ProstCodec;
 
 use super::{DEADLINE, Failure, MAX_ANSWER_BYTES, Source, environment, time};
 use crate::discover::Runtime;
+pub(in super::super) use stats::StatsSource;
+
 use messages::{
     Container, ContainerEventResponse, ContainerStatusRequest, ContainerStatusResponse, Everything, List, PodSandbox,
     PodSandboxStatusRequest, PodSandboxStatusResponse, VersionRequest, VersionResponse, text,
@@ -191,6 +194,8 @@ impl Session {
         let mut metadata = convert::container(&status, &answer.info, pod.as_deref(), self.runtime);
         metadata.environment = environment::chosen_of_json(&source.environment, convert::info_json(&answer.info));
         source.describe(id, metadata).await?;
+        let log_path = convert::path(&status.log_path);
+        source.with_book(|book| book.with_files(id, |files| files.log_path = log_path));
         if is_over {
             source.exit(id, convert::exit(&status)).await?;
         }

@@ -7,6 +7,9 @@
 use super::source::{Missing, Source};
 use super::{DetailRow, Found, Part};
 
+/// Most interfaces that are looked at: as many as the tick shows.
+const INTERFACES_CAP: usize = 512;
+
 /// Files with one number each.
 const PROPERTIES: [&str; 17] = [
     "addr_assign_type",
@@ -34,7 +37,7 @@ const WORDS: [&str; 5] = ["address", "broadcast", "duplex", "ifalias", "operstat
 pub(super) fn netclass(source: &mut Source) -> Result<Found, Missing> {
     let folder = source.sys.join("class/net");
     let (mut rows, mut infos) = (Vec::new(), Vec::new());
-    for device in source.names(&folder, "") {
+    for device in source.names(&folder, "").into_iter().take(INTERFACES_CAP) {
         let of_device = folder.join(&device);
         // A file of the folder, such as `bonding_masters`, is no interface.
         if !of_device.is_dir() {
@@ -61,7 +64,7 @@ pub(super) fn netclass(source: &mut Source) -> Result<Found, Missing> {
 pub(super) fn netdev(source: &mut Source) -> Result<Found, Missing> {
     let folder = source.sys.join("class/net");
     let mut rows = Vec::new();
-    for device in source.names(&folder, "") {
+    for device in source.names(&folder, "").into_iter().take(INTERFACES_CAP) {
         let value = source.integer(&folder.join(&device).join("statistics/rx_nohandler"));
         if value.is_some() {
             let mut row = DetailRow::default().with("device", device);

@@ -140,11 +140,11 @@ const CONNTRACK: [&str; 8] =
 
 pub(super) fn conntrack(source: &mut Source) -> Result<Found, Missing> {
     let sysctl = source.proc.join("sys/net/netfilter");
-    let count = source.integer(&sysctl.join("nf_conntrack_count")).ok_or(Missing)?;
     let mut row = DetailRow::default();
-    row.put("count", Some(count));
-    row.put("max", source.integer(&sysctl.join("nf_conntrack_max")));
+    let mut count = None;
     if let Some(bytes) = source.net("stat/nf_conntrack") {
+        // Each line has the number of the whole namespace; `sys/net` would have the one of the agent's own.
+        count = parse_nf_conntrack(bytes, b"entries").next().flatten();
         for key in CONNTRACK {
             let mut columns = parse_nf_conntrack(bytes, key.as_bytes()).peekable();
             if columns.peek().is_some() {
@@ -153,6 +153,9 @@ pub(super) fn conntrack(source: &mut Source) -> Result<Found, Missing> {
             }
         }
     }
+    let own = || source.integer(&sysctl.join("nf_conntrack_count")).and_then(|count| u64::try_from(count).ok());
+    row.put("count", Some(count.or_else(own).ok_or(Missing)?));
+    row.put("max", source.integer(&sysctl.join("nf_conntrack_max")));
     Ok(vec![(Part::Conntrack, vec![row])])
 }
 

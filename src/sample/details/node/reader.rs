@@ -4,9 +4,10 @@
 //! because a file of `/sys` may wait for a driver, and the sockets' counters must not wait with it. Next: the tick takes
 //! the parts along, and `view/` shows them.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::source::Source;
@@ -19,6 +20,10 @@ const REST: u64 = 200;
 
 /// How long the threads sleep at most, so that they end soon after they are told to.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Details that are kept for a while after they were replaced: more than samples may hold, so that the last hand on one,
+/// which has to free it, is seldom the tick's.
+const KEPT: usize = 8;
 
 /// Where the files are.
 #[derive(Debug, Clone)]
@@ -42,13 +47,14 @@ impl NodeDetails {
     /// When a thread cannot be started.
     pub fn start(roots: &NodeRoots, cell: &Arc<DetailsCell>) -> std::io::Result<Self> {
         let this = Self { stop: Arc::default() };
+        let published = Arc::new(Published { cell: Arc::clone(cell), last: Mutex::default() });
         for (name, fast) in [("ringside-node", true), ("ringside-node-2", false)] {
             let source = Source::new(roots.procfs.clone(), roots.sysfs.clone());
-            let (stop, cell) = (Arc::clone(&this.stop), Arc::clone(cell));
+            let (stop, published) = (Arc::clone(&this.stop), Arc::clone(&published));
             std::thread::Builder::new().name(name.into()).spawn(move || {
                 let mut round = Round::new(source, |collector| (collector.pace == Pace::Second) == fast);
                 while !stop.load(Ordering::Relaxed) {
-                    let sleep = round.run(&cell);
+                    let sleep = round.run(&published);
                     std::thread::sleep(sleep.min(LONGEST_SLEEP));
                 }
             })?;
@@ -59,9 +65,9 @@ impl NodeDetails {
     /// Runs every collector once, on this thread: for a look at a tree of files.
     #[must_use]
     pub fn read_once(roots: &NodeRoots) -> Arc<NodeDetail> {
-        let cell = DetailsCell::default();
-        Round::new(Source::new(roots.procfs.clone(), roots.sysfs.clone()), |_| true).run(&cell);
-        Arc::clone(&cell.get().node)
+        let published = Published::default();
+        Round::new(Source::new(roots.procfs.clone(), roots.sysfs.clone()), |_| true).run(&published);
+        Arc::clone(&published.cell.get().node)
     }
 
     /// Names of the collectors, and a way to run each alone: for measurements.
@@ -78,6 +84,26 @@ impl NodeDetails {
 impl Drop for NodeDetails {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What both threads have read, put together outside the cell's lock: the tick takes that one.
+#[derive(Debug, Default)]
+struct Published {
+    cell: Arc<DetailsCell>,
+    last: Mutex<VecDeque<Arc<NodeDetail>>>,
+}
+
+impl Published {
+    fn add(&self, found: Found, ran: Vec<DetailRow>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.back().cloned().unwrap_or_default();
+        let after = Arc::new(merged(&before, found, ran));
+        self.cell.update(|details| details.node = Arc::clone(&after));
+        last.push_back(after);
+        if last.len() > KEPT {
+            last.pop_front();
+        }
     }
 }
 
@@ -104,7 +130,7 @@ impl Round {
     }
 
     /// Runs what is due and hands it on; says how long to sleep.
-    fn run(&mut self, cell: &DetailsCell) -> Duration {
+    fn run(&mut self, published: &Published) -> Duration {
         let mut found: Found = Vec::new();
         let mut ran = Vec::new();
         for planned in &mut self.planned {
@@ -124,7 +150,7 @@ impl Round {
             found.extend(result.unwrap_or_else(|_| emptied()));
         }
         if !ran.is_empty() {
-            cell.update(|details| details.node = Arc::new(merged(&details.node, found, ran)));
+            published.add(found, ran);
         }
         let next = self.planned.iter().map(|planned| planned.due_nanos).min().unwrap_or(u64::MAX);
         Duration::from_nanos(next.saturating_sub(clock::monotonic().0))
@@ -174,18 +200,19 @@ mod tests {
         let roots = roots(folder.path());
         let filefd = |collector: &Collector| collector.name == "filefd";
         let mut round = Round::new(Source::new(roots.procfs, roots.sysfs), filefd);
-        let cell = DetailsCell::default();
-        round.run(&cell);
+        let published = Published::default();
+        let cell = Arc::clone(&published.cell);
+        round.run(&published);
         let first = Arc::clone(&cell.get().node);
         assert_eq!(first.rows(Part::Filefd)[0].value("allocated"), Some(DetailValue::Integer(7)));
         let outcome = |detail: &NodeDetail, key| detail.rows(Part::Collectors)[0].value(key);
         assert_eq!(outcome(&first, "success"), Some(DetailValue::Integer(1)));
 
         std::fs::remove_file(&file).unwrap();
-        round.run(&cell);
+        round.run(&published);
         assert!(!cell.get().node.rows(Part::Filefd).is_empty(), "it is not due yet");
         round.planned[0].due_nanos = 0;
-        assert!(round.run(&cell) <= Pace::Second.period());
+        assert!(round.run(&published) <= Pace::Second.period());
         let last = Arc::clone(&cell.get().node);
         assert!(last.rows(Part::Filefd).is_empty());
         assert_eq!(last.rows(Part::Collectors).len(), 1);

@@ -13,7 +13,7 @@ use crate::kernel::sys::parse_integer;
 pub(super) struct Missing;
 
 /// Most entries of one folder that are looked at.
-const FOLDER_CAP: usize = 512;
+const FOLDER_CAP: usize = 4096;
 
 /// The roots, and a buffer.
 #[derive(Debug)]

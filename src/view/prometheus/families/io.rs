@@ -1,14 +1,12 @@
-//! cAdvisor's sets `diskIO` and `disk`.
+//! cAdvisor's set `diskIO`.
 
-use super::super::family::{
-    Family, Series, Value, blkio, counter, device, gauge, root_disk, root_disk_without_cgroup, root_filesystem,
-};
+use super::super::family::{Family, Series, Value, blkio, counter, device, gauge, root_disk, root_disk_without_cgroup};
 use super::super::layout::Rows;
 use super::super::set::Set;
 use super::computed;
-use crate::sample::catalogue::{DeviceColumn as D, DiskColumn as K, FilesystemColumn as F};
+use crate::sample::catalogue::{DeviceColumn as D, DiskColumn as K};
 
-/// Block devices per cgroup; whole disks and filesystems as the root's.
+/// Block devices per cgroup; whole disks as the root's.
 pub const FAMILIES: &[Family] = &[
     counter("container_fs_reads_bytes_total", "Bytes read from a device.", &[device(D::Rbytes)]).of(Set::DiskIo),
     counter("container_fs_writes_bytes_total", "Bytes written to a device.", &[device(D::Wbytes)]).of(Set::DiskIo),
@@ -70,23 +68,4 @@ pub const FAMILIES: &[Family] = &[
         ],
     )
     .of(Set::DiskIo),
-    gauge("container_fs_limit_bytes", "Size of a filesystem.", &[root_filesystem(F::Size)]).of(Set::Disk),
-    gauge(
-        "container_fs_usage_bytes",
-        "Bytes in use on a filesystem.",
-        &[Series::new(Rows::RootFilesystems, Value::Computed(computed::filesystem_usage))],
-    )
-    .of(Set::Disk),
-    gauge(
-        "container_fs_inodes_total",
-        "Inodes of a filesystem.",
-        &[Series::new(Rows::RootFilesystems, Value::Computed(computed::inodes))],
-    )
-    .of(Set::Disk),
-    gauge(
-        "container_fs_inodes_free",
-        "Free inodes of a filesystem.",
-        &[Series::new(Rows::RootFilesystems, Value::Computed(computed::inodes_free))],
-    )
-    .of(Set::Disk),
 ];

@@ -17,7 +17,9 @@ mod node_memory;
 mod node_network;
 mod node_system;
 mod node_value;
+mod sets;
 mod spec;
+mod storage;
 
 use super::family::Family;
 
@@ -27,6 +29,7 @@ pub const FAMILIES: &[&[Family]] = &[
     cpu::FAMILIES,
     memory::FAMILIES,
     io::FAMILIES,
+    storage::FAMILIES,
     network::FAMILIES,
     detail::FAMILIES,
     detail::PEAKS,
@@ -40,6 +43,9 @@ pub const FAMILIES: &[&[Family]] = &[
     node_network::FAMILIES,
     node_system::FAMILIES,
     node::OWN,
+    sets::MACHINE,
+    sets::FAMILIES,
+    sets::READING,
 ];
 
 /// All families one after the other.

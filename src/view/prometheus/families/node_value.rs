@@ -3,7 +3,7 @@
 //! In: a [`Part`] and a key of it. Out: label text and numbers, handed to the encoder. Next: the tables of
 //! [`node_network`](super::node_network) and [`node_system`](super::node_system).
 
-use super::super::family::{Series, Sight, Value};
+use super::super::family::{Emit, Series, Sight, Value};
 use super::super::labels::push_label;
 use super::super::layout::Rows;
 use super::super::node_exporter::shows_disk;
@@ -13,15 +13,12 @@ use crate::sample::catalogue::NodeColumn;
 use crate::sample::details::Details;
 use crate::sample::details::node::{DetailRow, DetailValue, Part};
 
-/// Where series are handed to.
-type Emit<'a> = dyn FnMut(&str, Number) + 'a;
-
 /// One part in a million, in the 65536ths of it that adjtimex(2) counts in.
 const PPM_65536THS: f64 = 1.0 / 65_536e6;
 
 /// Series of the node that are read off the tick.
 #[must_use]
-pub const fn detail(function: fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))) -> Series {
+pub const fn detail(function: fn(&Details, SubjectId, &mut Emit<'_>)) -> Series {
     Series::new(Rows::Node, Value::Detail(function))
 }
 
@@ -127,9 +124,9 @@ mod tests {
         ("proc/1/net/udp", "header\n1: a b 07 00000001:00000500 0\n2: a b 07 00000002:00000000 0\n"),
         (
             "proc/1/net/stat/nf_conntrack",
-            "entries found invalid ignore insert insert_failed drop early_drop search_restart\n1 2 3 4 5 6 7 8 9\n1 a 3 4 5 6 7 8 9\n",
+            "entries found invalid ignore insert insert_failed drop early_drop search_restart\n83c 2 3 4 5 6 7 8 9\n83c a 3 4 5 6 7 8 9\n",
         ),
-        ("proc/sys/net/netfilter/nf_conntrack_count", "2108\n"),
+        ("proc/sys/net/netfilter/nf_conntrack_count", "1\n"),
         ("proc/sys/net/netfilter/nf_conntrack_max", "262144\n"),
         ("proc/sys/kernel/random/entropy_avail", "256\n"),
         ("proc/sys/kernel/random/poolsize", "4096\n"),
@@ -232,10 +229,27 @@ mod tests {
         for line in [
             "node_sockstat_sockets_used{} 27",
             "node_sockstat_TCP_mem{} 438",
+            "node_sockstat_TCP_inuse{} 4",
+            "node_sockstat_TCP_orphan{} 1",
+            "node_sockstat_TCP_tw{} 2",
+            "node_sockstat_TCP_alloc{} 5",
+            "node_sockstat_UDP_inuse{} 3",
+            "node_sockstat_UDP_mem{} 6",
+            "node_sockstat_UDPLITE_inuse{} 0",
+            "node_sockstat_RAW_inuse{} 7",
+            "node_sockstat_FRAG_inuse{} 8",
+            "node_sockstat_FRAG_memory{} 9",
+            "node_sockstat_SMC_inuse{} 10",
+            "node_sockstat_TCP6_inuse{} 11",
+            "node_sockstat_UDP6_inuse{} 12",
+            "node_sockstat_UDPLITE6_inuse{} 13",
+            "node_sockstat_RAW6_inuse{} 14",
+            "node_sockstat_FRAG6_inuse{} 15",
             "node_sockstat_FRAG6_memory{} 16",
             "node_softnet_processed_total{cpu=\"0\"} 10",
             "node_nf_conntrack_entries{} 2108",
             "node_nf_conntrack_stat_found{} 12",
+            "node_nf_conntrack_entries_limit{} 262144",
             "node_arp_entries{device=\"eth0\"} 2",
             "node_udp_queues{queue=\"tx\",ip=\"v4\"} 3",
             "node_udp_queues{queue=\"rx\",ip=\"v4\"} 1280",
