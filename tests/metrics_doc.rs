@@ -21,7 +21,7 @@ use ringside::store::{Persistence, StoreStats, Tier, TierStats};
 use ringside::units::UnixNanos;
 use ringside::view::prometheus::agent::{self, AgentView, Counts, ProcessUsage};
 use ringside::view::prometheus::families::{self, compat};
-use ringside::view::prometheus::family::Family;
+use ringside::view::prometheus::family::{Family, Value};
 use ringside::view::prometheus::{Compression, Format, Pick};
 
 #[cfg(test)]
@@ -93,6 +93,10 @@ mod facts {
         for series in family.series {
             labels_of_rows(series.rows).iter().for_each(|name| add(name));
             label_names(series.labels).for_each(&mut add);
+        }
+        let of_node_exporter = matches!(family.set, Set::Node(_)) && family.name.starts_with("node_");
+        if of_node_exporter && family.series.iter().any(|series| matches!(series.value, Value::Detail(_))) {
+            add("THEIRS");
         }
         if family.name == "ringside_container_exits_total" {
             add("code");
@@ -241,7 +245,11 @@ mod facts {
             let labels: Vec<String> = row
                 .labels
                 .iter()
-                .map(|label| if label == "IDENTITY" { "identity".to_owned() } else { format!("`{label}`") })
+                .map(|label| match label.as_str() {
+                    "IDENTITY" => "identity".to_owned(),
+                    "THEIRS" => "as in node_exporter".to_owned(),
+                    label => format!("`{label}`"),
+                })
                 .collect();
             writeln!(
                 text,

@@ -35,11 +35,13 @@ const COMPUTED: &[(&str, &str, &str)] = &[
     ("container_spec_memory_swap_limit_bytes", "memory.swap.max", "memory.memsw.limit_in_bytes"),
     ("container_start_time_seconds", "the runtime; else the cgroup's directory", "the same"),
     ("container_threads", "pids.current; else the lines of cgroup.threads", "pids.current; else the lines of tasks"),
-    ("machine_cpu_books", "constant", ""),
+    ("machine_cpu_books", "/sys/devices/system/cpu/cpu*/topology", ""),
     ("machine_cpu_cores", "/sys/devices/system/cpu/online", ""),
-    ("machine_cpu_drawers", "constant", ""),
+    ("machine_cpu_drawers", "/sys/devices/system/cpu/cpu*/topology", ""),
     ("machine_cpu_physical_cores", "/sys/devices/system/cpu/cpu*/topology", ""),
     ("machine_cpu_sockets", "/sys/devices/system/cpu/cpu*/topology", ""),
+    ("machine_dimm_capacity_bytes", "/sys/devices/system/edac/mc", ""),
+    ("machine_dimm_count", "/sys/devices/system/edac/mc", ""),
     ("machine_memory_bytes", "/proc/meminfo MemTotal", ""),
     ("machine_nvm_avg_power_budget_watts", "constant", ""),
     ("machine_nvm_capacity", "constant", ""),
@@ -51,8 +53,8 @@ const COMPUTED: &[(&str, &str, &str)] = &[
 /// What the rest of a set is read from.
 const fn of_set(set: Set) -> &'static str {
     match set {
-        Set::Sched => "/proc/PID/schedstat",
-        Set::CpuLoad => "tasks' states, of the cgroup's threads",
+        Set::Sched => "/proc/TID/schedstat",
+        Set::CpuLoad => "/proc/TID/stat",
         Set::Cpuset => "cpuset.memory_migrate (cgroup v1)",
         Set::MemoryNuma => "memory.numa_stat",
         Set::Disk => "the runtime's statistics, project quotas, or a walk of the folders",
@@ -60,7 +62,7 @@ const fn of_set(set: Set) -> &'static str {
         Set::AdvTcp => "/proc/PID/net/netstat, /proc/PID/net/snmp",
         Set::Process => "/proc/PID/fd, /proc/PID/limits",
         Set::PerfEvent => "perf_event_open",
-        Set::ReferencedMemory => "/proc/PID/smaps",
+        Set::ReferencedMemory => "/proc/PID/smaps_rollup",
         Set::Resctrl => "/sys/fs/resctrl mon_data",
         Set::CpuTopology => "/sys/devices/system/cpu, /sys/devices/system/node",
         Set::Peak | Set::Distribution => "the ticks since the last scrape",
@@ -74,7 +76,11 @@ const fn of_set(set: Set) -> &'static str {
 
 /// What a family is read from that no column tells: by its rows, else by its set.
 fn worked_out(family: &Family) -> &'static str {
-    match family.series.first().and_then(|series| series.rows.table()) {
+    let first = family.series.first();
+    if first.is_some_and(|series| matches!(series.rows, Rows::Namespaces | Rows::Workloads)) {
+        return "sums over the node's containers";
+    }
+    match first.and_then(|series| series.rows.table()) {
         Some(Table::Disk) => "/proc/diskstats",
         Some(Table::Filesystem) => "statfs",
         Some(Table::Interface) => "/proc/net/dev",
@@ -141,6 +147,8 @@ pub fn labels_of_rows(rows: Rows) -> &'static [&'static str] {
         Rows::Machine => &["machine_id", "system_uuid", "boot_id"],
         Rows::NodeInfo => &["node", "kernel_version", "os_version", "cgroup_layout"],
         Rows::Tallies => &["namespace", "pod", "container"],
+        Rows::Namespaces => &["namespace"],
+        Rows::Workloads => &["namespace", "owner_kind", "owner_name"],
         Rows::CadvisorVersion => &["kernelVersion", "osVersion", "cadvisorVersion"],
         #[allow(
             unreachable_patterns,

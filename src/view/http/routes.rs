@@ -174,7 +174,7 @@ impl Routes {
         };
         let pick = match Pick::parse(query) {
             Ok(pick) => pick,
-            Err(error) => return problem(400, "Bad Request", &format!("{error}.")).into(),
+            Err(error) => return problem(400, "Bad Request", &error.to_string()).into(),
         };
         let negotiate::Accepted { format, escaping } = negotiate::accepted(values(headers, &header::ACCEPT));
         let ask = Ask {
