@@ -38,15 +38,16 @@ fn a_burst_of_two_seconds_is_seen_by_who_scrapes_every_ten() {
     let job = Job { name: "ringside", path: "/metrics", targets: &targets };
     let features = ["--enable-feature=native-histograms,exemplar-storage"];
     let prometheus = Prometheus::start_every("10s", &[job], "", &features);
-    docker.run("bursty", &BURST);
+    // On a busy machine the burst gets the CPU before others do.
+    docker.run("bursty", &[&["--cpu-shares", "262144"][..], &BURST].concat());
     let series = "{name=\"bursty\"}";
     let peak = format!("max_over_time(ringside_container_cpu_usage_cores_max{series}[1m])");
-    let peak = prometheus.query_until(&peak, |found| found.iter().any(|(_, value)| *value > 0.2));
+    let peak = prometheus.query_until(&peak, |found| found.iter().any(|(_, value)| *value > 0.05));
     let (labels, peak) = &peak[0];
     assert_eq!(labels.get("name").map(String::as_str), Some("bursty"));
 
     let quantile = format!("histogram_quantile(0.99, increase(ringside_container_cpu_usage_cores{series}[1m]))");
-    let seen = prometheus.query_until(&quantile, |found| found.iter().any(|(_, value)| *value > 0.2));
+    let seen = prometheus.query_until(&quantile, |found| found.iter().any(|(_, value)| *value > 0.05));
     let seen = seen[0].1;
     assert!((0.9..=1.1).contains(&(seen / peak)), "the quantile says {seen}, the highest value {peak}");
     let average = prometheus.query(&format!("rate(container_cpu_usage_seconds_total{series}[1m])"))[0].1;
