@@ -93,6 +93,9 @@ pub struct Sight<'a> {
     pub formula: super::shares::Formula,
 }
 
+/// Looks up a subject's series in the details, and hands each to the function: its own labels, rendered, and its value.
+pub type DetailFn = fn(&Details, SubjectId, &mut dyn FnMut(&str, Number));
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -119,7 +122,7 @@ pub enum Value {
     /// A tally's CPU time, the living instances' included, in seconds.
     TallyCpu,
     /// What was read off the tick: any number of series for a subject, each with labels of its own, rendered.
-    Detail(fn(&Details, SubjectId, &mut dyn FnMut(&str, Number))),
+    Detail(DetailFn),
     /// 1.
     One,
 }
