@@ -15,7 +15,7 @@ use super::{COLLECTORS, Collector, DetailRow, Found, NodeDetail, Pace, Part};
 use crate::sample::clock;
 use crate::sample::details::DetailsCell;
 
-/// A slow collector rests for at least this many times what it took.
+/// A slow collector rests for at least this many times the CPU time that it took.
 const REST: u64 = 200;
 
 /// How long the threads sleep at most, so that they end soon after they are told to.
@@ -138,11 +138,13 @@ impl Round {
             if began.0 < planned.due_nanos {
                 continue;
             }
+            let cpu_before = clock::thread_cpu();
             let result = (planned.collector.read)(&mut self.source);
             let took_nanos = clock::monotonic().since(began);
+            let cpu_nanos = clock::thread_cpu().saturating_sub(cpu_before);
             planned.runs += 1;
             let period = u64::try_from(planned.collector.pace.period().as_nanos()).unwrap_or(u64::MAX);
-            let rest = if planned.collector.pace == Pace::Second { period } else { took_nanos.saturating_mul(REST) };
+            let rest = if planned.collector.pace == Pace::Second { period } else { cpu_nanos.saturating_mul(REST) };
             planned.due_nanos = began.0.saturating_add(period.max(rest));
             ran.push(outcome(planned, result.is_ok(), took_nanos));
             // When a source goes away its rows go too: they would only look alive.

@@ -3,12 +3,11 @@
 //! In: a [`Part`] and a key of it. Out: label text and numbers, handed to the encoder. Next: the tables of
 //! [`node_network`](super::node_network) and [`node_system`](super::node_system).
 
-use super::super::family::{Emit, Series, Sight, Value};
+use super::super::family::{DetailReader, Emit, Series, Sight, Value};
 use super::super::labels::push_label;
 use super::super::layout::Rows;
 use super::super::node_exporter::shows_disk;
 use super::super::number::Number;
-use crate::sample::SubjectId;
 use crate::sample::catalogue::NodeColumn;
 use crate::sample::details::Details;
 use crate::sample::details::node::{DetailRow, DetailValue, Part};
@@ -18,7 +17,7 @@ const PPM_65536THS: f64 = 1.0 / 65_536e6;
 
 /// Series of the node that are read off the tick.
 #[must_use]
-pub const fn detail(function: fn(&Details, SubjectId, &mut Emit<'_>)) -> Series {
+pub const fn detail(function: DetailReader) -> Series {
     Series::new(Rows::Node, Value::Detail(function))
 }
 
@@ -103,6 +102,7 @@ mod tests {
 
     use super::super::{node_network, node_system};
     use super::*;
+    use crate::sample::SubjectId;
     use crate::sample::details::node::{NodeDetails, NodeRoots};
 
     /// What this machine may lack, in the form that the kernel's documentation gives it.
