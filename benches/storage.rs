@@ -164,5 +164,7 @@ fn sample() -> NodeSample {
     if let Some(subjects) = roster.subjects_mut(Table::Cgroup) {
         subjects.push(Arc::new(subject));
     }
-    NodeSample { roster: Arc::new(roster), ..NodeSample::new() }
+    let mut sample = NodeSample::new();
+    sample.roster = Arc::new(roster);
+    sample
 }
