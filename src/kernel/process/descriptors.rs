@@ -153,6 +153,14 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = child.id();
+        // Until it sleeps, the loader opens and closes files of its own.
+        let asleep = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.rsplit(')').next().is_some_and(|columns| columns.starts_with(" S"))
+        };
+        while !asleep() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let proc = proc();
         let mut descriptors = Descriptors::new(&proc);
         let (all, sockets) = listed(pid);
