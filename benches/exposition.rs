@@ -74,7 +74,7 @@ fn expositions(criterion: &mut Criterion<ThreadCpu>) {
             let blocks = Blocks::new(&layout);
             let make_as = |format, classic, compression, room| {
                 let mut sink = Sink::new(compression, room).ok()?;
-                let options = Options { format, classic, created: false, blocks: Some(&blocks) };
+                let options = Options { format, classic, blocks: Some(&blocks), ..Options::default() };
                 encoder::encode_with(black_box(&sample), &layout, &maxima, &options, &mut sink);
                 sink.finish().ok().map(|(body, _)| body)
             };

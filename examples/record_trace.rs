@@ -63,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         skip_idle: true,
         machine,
         ids: SubjectIds::default(),
+        details: std::sync::Arc::default(),
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (found, events) = mpsc::sync_channel(EVENTS_CAP);

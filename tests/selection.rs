@@ -11,7 +11,7 @@ use ringside::sample::NodeSample;
 use ringside::sample::sets::{Set, Sets};
 use ringside::store::ring;
 use ringside::view::prometheus::families::compat;
-use ringside::view::prometheus::{Ask, Compression, Exposition, Format, LabelKeys, Labels, Pick, Shape};
+use ringside::view::prometheus::{Ask, Exposition, LabelKeys, Labels, Pick, Shape};
 use strict_parser::{Parsed, parse};
 use synthetic::{Maker, workload};
 
@@ -197,7 +197,7 @@ mod facts {
     #[test]
     fn only_labels_that_are_let_through_are_shown() {
         let shown = |keys: LabelKeys| {
-            let shape = Shape { labels: Labels::Full, keys: Arc::new(keys) };
+            let shape = Shape { keys: Arc::new(keys), ..Labels::Full.into() };
             let page = parsed(node(), shape, Sets::default(), "");
             let labels = labels_of(&page, "container_memory_cache", "/kubepods.slice/pod1/c");
             labels
