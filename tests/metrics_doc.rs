@@ -200,7 +200,7 @@ mod facts {
         let line = |line: &str| {
             let [set, cost, what] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("three columns: {line}") };
             assert!(cost.parse::<f64>().is_ok_and(|cost| cost > 0.0), "{line}");
-            assert!(Set::names().any(|name| name == set), "{line}");
+            assert!(Set::names().any(|name| name == set.strip_prefix("node:").unwrap_or(set)), "{line}");
             (set.to_owned(), (cost.to_owned(), what.to_owned()))
         };
         text.lines().map(line).collect()
@@ -211,11 +211,9 @@ mod facts {
     }
 
     fn cost_of(named: &Named, costs: &BTreeMap<String, (String, String)>) -> String {
-        match (named.set, costs.get(named.name)) {
-            // A collector of the same name reads once for the node, not for each cgroup.
-            (Set::Node(_), _) | (_, None) => "not measured".to_owned(),
-            (_, Some((cost, _))) => cost.clone(),
-        }
+        // A collector of node_exporter's reads once for the node, not for each cgroup.
+        let key = if matches!(named.set, Set::Node(_)) { format!("node:{}", named.name) } else { named.name.to_owned() };
+        costs.get(&key).map_or_else(|| "not measured".to_owned(), |(cost, _)| cost.clone())
     }
 
     fn document() -> String {

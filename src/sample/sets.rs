@@ -115,7 +115,7 @@ pub const NAMED: &[Named] = &[
     of(Udp, "udp", false, false, "UDP sockets and their queues"),
     of(AdvTcp, "advtcp", false, false, "the kernel's TCP counters"),
     of(Process, "process", true, false, "processes, threads, descriptors"),
-    of(PerfEvent, "perf_event", false, true, "hardware counters"),
+    of(PerfEvent, "perf_event", true, true, "performance events, of which none is counted that is not named"),
     of(ReferencedMemory, "referenced_memory", false, false, "memory touched of late"),
     of(Resctrl, "resctrl", false, false, "memory bandwidth and last-level cache"),
     of(CpuTopology, "cpu_topology", false, false, "caches, threads and NUMA nodes of the machine"),

@@ -224,6 +224,8 @@ fn play(seed: u64, store: &ClusterStore) -> Chains {
             waiting.splice(0..0, held[held.len() - again..].iter().cloned());
             let from = waiting[0].wall.0;
             chains.iter_mut().for_each(|(_, until)| *until = from.min(*until));
+            // Of whom nothing counts any more, the store keeps nothing.
+            chains.retain(|(samples, until)| samples.first().is_some_and(|first| first.wall.0 < *until));
             chains.push((Vec::new(), u64::MAX));
         }
         for body in encoder.pushes(&waiting, alone, world.rng.random_range(500..5000)) {

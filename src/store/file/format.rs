@@ -8,7 +8,7 @@ use super::error::FileError;
 /// The version that this code writes. It is raised when the meaning of any byte in the file changes. That includes the
 /// catalogue: tables and columns are known in the file by their place in it, so that adding, removing, moving or renaming
 /// one, or giving it another unit or kind, is another format. A test holds the catalogue against this number.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Arenas, one per tier.
 pub const TIERS: usize = 3;
 /// Every section of the file and every segment begins at a multiple of this.

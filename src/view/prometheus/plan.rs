@@ -69,7 +69,7 @@ mod tests {
         assert!(shown.contains(&"container_cpu_usage_seconds_total") && shown.contains(&"container_info"));
         assert!(!shown.iter().any(|name| name.starts_with("container_memory_")));
         assert_eq!(names(Labels::Full, "none,-always"), [""; 0]);
-        let sets = Sets::parse("default,-agent,-peak", Sets::default()).unwrap();
+        let sets = Sets::parse("default,-agent,-peak,-distribution", Sets::default()).unwrap();
         let plan = Plan::new(Labels::Full, sets, &Pick::default());
         assert!(!plan.agent && !plan.looks_back());
         let plan = Plan::new(Labels::Full, Sets::default(), &Pick::default());

@@ -157,26 +157,26 @@ fn another_versions_file_is_set_aside_and_ours_is_taken_back_after_it() {
     let dir = temporary.path();
     leave(dir, b"ours");
     // What another version does: it sets ours aside and begins its own.
-    fs::rename(dir.join("ring"), dir.join("ring-v1.aside")).unwrap();
-    fs::write(dir.join("ring"), other_version(2)).unwrap();
-    assert_eq!(open_read_only(dir).unwrap_err(), FileError::OtherVersion { path: dir.join("ring"), version: 2 });
+    fs::rename(dir.join("ring"), dir.join("ring-v2.aside")).unwrap();
+    fs::write(dir.join("ring"), other_version(3)).unwrap();
+    assert_eq!(open_read_only(dir).unwrap_err(), FileError::OtherVersion { path: dir.join("ring"), version: 3 });
     let recovered = leave(dir, b"ours again");
     assert_eq!(left(&recovered), ["ours"]);
     assert!(recovered.taken_back);
-    assert_eq!(recovered.aside[0].version, Some(2));
-    assert_eq!(names(dir), ["ring", "ring-v2.aside"]);
+    assert_eq!(recovered.aside[0].version, Some(3));
+    assert_eq!(names(dir), ["ring", "ring-v3.aside"]);
     // And once more, the other way round.
-    fs::rename(dir.join("ring"), dir.join("ring-v1.aside")).unwrap();
-    fs::rename(dir.join("ring-v2.aside"), dir.join("ring")).unwrap();
+    fs::rename(dir.join("ring"), dir.join("ring-v2.aside")).unwrap();
+    fs::rename(dir.join("ring-v3.aside"), dir.join("ring")).unwrap();
     assert_eq!(left(&leave(dir, b"x")), ["ours", "ours again"]);
-    assert_eq!(fs::read(dir.join("ring-v2.aside")).unwrap(), other_version(2));
+    assert_eq!(fs::read(dir.join("ring-v3.aside")).unwrap(), other_version(3));
 }
 
 #[test]
 fn however_many_versions_there_were_one_file_of_another_version_is_kept() {
     let temporary = tempfile::tempdir().unwrap();
     fs::write(temporary.path().join("ring-vX.aside"), b"not ours").unwrap();
-    for version in [2, 3, 4, u32::MAX] {
+    for version in [1, 3, 4, u32::MAX] {
         fs::write(temporary.path().join("ring"), other_version(version)).unwrap();
         let recovered = open(temporary.path(), PAGES, NO_WAIT).unwrap().1;
         assert!(!recovered.taken_back);
