@@ -128,7 +128,7 @@ fn independent_readers_take_every_text_format_with_everything_in_it() {
     agent.scrape_until("its distributions", |scrape| {
         !scrape.find("ringside_container_cpu_usage_cores_max", &[("name", "labelled")]).is_empty()
     });
-    let path = "/metrics?collect%5B%5D=distribution&created=1";
+    let path = "/metrics?collect%5B%5D=default&collect%5B%5D=distribution&created=1";
     let get = |accept: &str| agent.get(path, &[("Accept", accept)]);
 
     let old = get("text/plain; version=0.0.4");

@@ -41,6 +41,8 @@ pub struct Pick(Option<Arc<Picked>>);
 #[derive(Debug)]
 struct Picked {
     sets: Option<Sets>,
+    /// Those of them that were written by their names.
+    named: Sets,
     /// As they were written, ascending: what the pick is compared by.
     texts: Vec<String>,
     selectors: Vec<Vec<Matcher>>,
@@ -57,13 +59,17 @@ impl Pick {
             return Ok(Self::default());
         }
         let query = Query::parse(query);
-        let mut sets = None;
+        let (mut sets, mut named) = (None, Sets::NONE);
         let words = query.all("collect[]").chain(query.all("collect")).flat_map(|list| list.split(','));
         for word in words {
             let more = match word.trim() {
                 "all" => Sets::all(),
                 "default" => Sets::default(),
-                name => Set::parse(name)?,
+                name => {
+                    let of_name = Set::parse(name)?;
+                    named = named.with(of_name);
+                    of_name
+                }
             };
             sets = Some(sets.unwrap_or(Sets::NONE).with(more));
         }
@@ -90,7 +96,7 @@ impl Pick {
         if sets.is_none() && selectors.is_empty() {
             return Ok(Self::default());
         }
-        Ok(Self(Some(Arc::new(Picked { sets, texts, selectors }))))
+        Ok(Self(Some(Arc::new(Picked { sets, named, texts, selectors }))))
     }
 
     /// Whether families of a set are asked for.
@@ -102,7 +108,7 @@ impl Pick {
     /// Whether a set is asked for by its name.
     #[must_use]
     pub fn names(&self, set: Set) -> bool {
-        self.0.as_ref().and_then(|picked| picked.sets).is_some_and(|sets| sets.has(set))
+        self.0.as_ref().is_some_and(|picked| picked.named.has(set))
     }
 
     /// Whether a series of this name may be asked for.
