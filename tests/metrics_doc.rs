@@ -212,7 +212,8 @@ mod facts {
 
     fn cost_of(named: &Named, costs: &BTreeMap<String, (String, String)>) -> String {
         // A collector of node_exporter's reads once for the node, not for each cgroup.
-        let key = if matches!(named.set, Set::Node(_)) { format!("node:{}", named.name) } else { named.name.to_owned() };
+        let key =
+            if matches!(named.set, Set::Node(_)) { format!("node:{}", named.name) } else { named.name.to_owned() };
         costs.get(&key).map_or_else(|| "not measured".to_owned(), |(cost, _)| cost.clone())
     }
 

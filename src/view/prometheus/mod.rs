@@ -6,7 +6,7 @@
 //! |---|---|
 //! | what is exported, under which name, from which column | [`families`], in [`set`]s |
 //! | which of them a page shows, and of those which series | [`plan`], [`pick`] |
-//! | who it is exported for, under which labels | [`layout`], [`labels`], [`escaping`], [`shape`] |
+//! | who it is exported for, under which labels | [`layout`], [`labels`], [`escaping`], [`shape`], `foreign.rs` |
 //! | one value of one row | [`reading`] |
 //! | the digits | [`number`], [`shares`] |
 //! | what happened since the last scrape | [`maxima`], [`distributions`], [`headroom`] |
@@ -25,6 +25,7 @@ pub mod exports;
 pub mod exposition;
 pub mod families;
 pub mod family;
+mod foreign;
 pub mod headroom;
 pub mod labels;
 pub mod layout;
