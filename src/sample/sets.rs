@@ -357,7 +357,7 @@ mod tests {
     fn the_default_has_what_costs_nothing_more_and_cadvisors_is_cadvisors() {
         let (ours, theirs) = (Sets::default(), Sets::cadvisor());
         assert!([Set::Cpu, Set::Process, Set::Detail, Set::Node("meminfo")].iter().all(|set| ours.has(*set)));
-        assert!([Set::Tcp, Set::ReferencedMemory, Set::PerfEvent].iter().all(|set| !ours.has(*set)));
+        assert!([Set::Tcp, Set::ReferencedMemory, Set::Sched].iter().all(|set| !ours.has(*set)));
         assert_eq!(
             theirs.to_string(),
             "always,cpu,percpu,cpuLoad,memory,disk,diskIO,network,perf_event,oom_event,pressure"
