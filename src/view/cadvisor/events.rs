@@ -1,7 +1,7 @@
 //! cAdvisor's events, from the agent's.
 //!
 //! In: plain [`Event`]s, and a query. Out: those that are asked for, as cAdvisor writes them. As there, a parameter that
-//! cannot be understood counts as not given. It keeps no events. Next: [`routes`](super::routes).
+//! cannot be understood counts as not given. It keeps no events. Next: `routes`.
 
 use serde::{Deserialize, Serialize};
 

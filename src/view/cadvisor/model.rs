@@ -1,6 +1,6 @@
 //! The types of cAdvisor's API v1: containers, their specifications and statistics.
 //!
-//! In: what [`fill`](super::fill) writes. Out: JSON with cAdvisor's field names and units. As in Go, a number that was not
+//! In: what `fill` writes. Out: JSON with cAdvisor's field names and units. As in Go, a number that was not
 //! read is 0, unless its field may be left out: a client of this API expects every field. Times are RFC 3339.
 
 use std::borrow::Cow;

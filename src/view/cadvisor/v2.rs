@@ -1,7 +1,7 @@
 //! cAdvisor's API v2: the shapes of v1 told anew.
 //!
 //! In: [`Spec`] and [`Stats`] of version 1. Out: the types of `info/v2`, with CPU rates between neighbouring ticks. A counter
-//! that fell gives no rate. Next: [`routes`](super::routes).
+//! that fell gives no rate. Next: `routes`.
 
 use std::collections::BTreeMap;
 

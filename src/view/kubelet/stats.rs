@@ -1,6 +1,6 @@
 //! The types of the kubelet's `/stats/summary`: `k8s.io/kubelet/pkg/apis/stats/v1alpha1`.
 //!
-//! In: what [`summary`](super::summary) fills in. Out: JSON with the field names and units of the Go types. A pointer there
+//! In: what `summary` fills in. Out: JSON with the field names and units of the Go types. A pointer there
 //! is an `Option` here that is left out when it is `None`; a time is RFC 3339 in whole seconds, as `metav1.Time` writes it,
 //! and `null` when it is not known. Nothing here reads anything.
 

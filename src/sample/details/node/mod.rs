@@ -2,7 +2,7 @@
 //!
 //! In: files of the given procfs and sysfs, and of the root beside that procfs. Out: a [`NodeDetail`]: for each [`Part`]
 //! rows of labels and values with the kernel's words and units. A collector fills one or several parts; who they are,
-//! and how often each is run, stands in [`COLLECTORS`]. Their names are node_exporter's, so that they can be turned on
+//! and how often each is run, stands in `COLLECTORS`. Their names are node_exporter's, so that they can be turned on
 //! and off by the names that users know. It never touches the tick. Next: the families in `view/`.
 
 mod clock;
