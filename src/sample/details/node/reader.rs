@@ -180,6 +180,12 @@ fn merged(before: &NodeDetail, found: Found, ran: Vec<DetailRow>) -> NodeDetail 
             None => outcomes.push(row),
         }
     }
+    // In the order of the collectors, whichever thread was the first to tell.
+    let told = |row: &DetailRow| row.labels.first().map(|(_, name)| name.clone());
+    outcomes.sort_by_key(|row| {
+        let name = told(row);
+        COLLECTORS.iter().position(|collector| name.as_deref() == Some(collector.name))
+    });
     after.set(Part::Collectors, outcomes);
     after
 }
@@ -188,6 +194,15 @@ fn merged(before: &NodeDetail, found: Found, ran: Vec<DetailRow>) -> NodeDetail 
 mod tests {
     use super::*;
     use crate::sample::details::node::DetailValue;
+
+    #[test]
+    fn outcomes_stand_in_the_order_of_the_collectors_whichever_thread_was_first() {
+        let row = |collector: &Collector| DetailRow::default().with("collector", collector.name);
+        let (first, last) = (row(&COLLECTORS[0]), row(COLLECTORS.last().unwrap()));
+        let detail = merged(&NodeDetail::default(), Found::new(), vec![last.clone()]);
+        let detail = merged(&detail, Found::new(), vec![first.clone()]);
+        assert_eq!(detail.rows(Part::Collectors), [first, last]);
+    }
 
     fn roots(folder: &std::path::Path) -> NodeRoots {
         NodeRoots { procfs: folder.join("proc"), sysfs: folder.join("sys") }
